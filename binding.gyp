@@ -59,6 +59,7 @@
         "native/namespace_object.cc",
         "native/notifier.cc",
         "native/process_usage.cc",
+        "native/resident_memory.cc",
         "native/nvml_events.cc",
         "native/nvml_library.cc",
         "native/nvml_reader.cc",

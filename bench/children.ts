@@ -1,7 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BenchContext } from './metric.js';
+
+const endings = ['.js', '.ts'] as const;
+const here = (name: string): string => fileURLToPath(new URL(`processes/${name}`, import.meta.url));
 
 /** A process of a benchmark that is asked and answers. */
 export class Child<First> {
@@ -17,14 +21,14 @@ export class Child<First> {
     this.stop = stop;
   }
 
-  /** Starts `processes/<name>.ts`, or the program at that path, and waits for its first word. It ends with the suite. */
+  /** Starts `processes/<name>.ts` or `.js`, or the program at that path, and waits for its first word. It ends with the suite. */
   static async start<First>(
     context: BenchContext,
     name: string,
     args: readonly (string | number)[],
     execArgv: readonly string[] = [],
   ): Promise<Child<First>> {
-    const path = isAbsolute(name) ? name : fileURLToPath(new URL(`processes/${name}.ts`, import.meta.url));
+    const path = isAbsolute(name) ? name : endings.map((end) => here(name + end)).find(existsSync)!;
     const child = fork(path, args.map(String), {
       execArgv: [...(path.endsWith('.ts') ? ['--import', 'tsx'] : []), ...execArgv],
     });

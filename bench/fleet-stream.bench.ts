@@ -4,7 +4,7 @@ import { openFilesLimit } from '../lib/util/open-files.js';
 import { Child } from './children.js';
 import { type BenchContext, type BenchRun, formatMetrics, type Metric, metric } from './metric.js';
 import type { FleetCounts } from './processes/fleet-hives.js';
-import type { QueenUse } from './processes/queen.js';
+import type { QueenUse } from './queen-use.js';
 
 interface Case {
   readonly name: string;
@@ -63,8 +63,21 @@ function sizeOf(context: BenchContext, name: string, hives: number) {
 
 /** As the shipped units start it. */
 const queenFlags = ['--max-semi-space-size=32'];
-const startQueen = (context: BenchContext, port = 0) =>
-  Child.start<{ port: number }>(context, 'queen', ['queen', 'watched', port], queenFlags);
+const startQueen = (context: BenchContext, port = 0, kind: 'queen' | 'bareStream' = 'queen') =>
+  Child.start<{ port: number }>(context, 'queen', [kind, 'watched', port], queenFlags);
+
+/** CPU of a heartbeat, µs, of a server that reads the same messages and does nothing with them: what connections alone cost here. */
+async function bareMicros(context: BenchContext, count: number, workers: number): Promise<number> {
+  const server = await startQueen(context, 0, 'bareStream');
+  const load = await Child.start(context, 'fleet-hives', [server.first.port, count, workers]);
+  await pause(sampleSeconds * 1000);
+  const [before, sentBefore] = [await server.ask<QueenUse>(), await load.ask<FleetCounts>()];
+  await pause(2 * sampleSeconds * 1000);
+  const [use, sent] = [await server.ask<QueenUse>(), await load.ask<FleetCounts>()];
+  await load.stop();
+  await server.stop();
+  return (use.cpuMicros - before.cpuMicros) / (sent.sent - sentBefore.sent);
+}
 
 async function measure(context: BenchContext, { name, hives, workers, readers }: Case): Promise<readonly Metric[]> {
   const { count, goal } = sizeOf(context, name, hives);
@@ -91,6 +104,7 @@ async function measure(context: BenchContext, { name, hives, workers, readers }:
   unwatch();
   await load.stop();
   await queen.stop();
+  const bare = await bareMicros(context, count, workers);
   const percent = (use.cpuMicros - before.cpuMicros) / 1e4 / seconds;
   const perSecond = (sent.sent - sentBefore.sent) / seconds;
   const half = rss.length >> 1;
@@ -103,6 +117,7 @@ async function measure(context: BenchContext, { name, hives, workers, readers }:
   return [
     metric(`${name} CPU`, percent, '% of a core', goal(60)),
     metric(`${name} CPU of a heartbeat`, (percent * 1e4) / perSecond, 'us'),
+    metric(`${name} CPU of a heartbeat that is only read`, bare, 'us'),
     metric(`${name} event loop delay p99`, Math.max(...delays), 'ms', goal(20)),
     metric(`${name} RSS`, Math.max(...rss), 'MiB', workers === 8 ? goal(700) : {}),
     metric(`${name} RSS of a hive`, (Math.max(...rss) - emptyBytes / 2 ** 20) * (1024 / count), 'KiB'),

@@ -1,8 +1,8 @@
 import { Child } from './children.js';
 import { type BenchContext, type BenchRun, type Metric, median, metric } from './metric.js';
 import type { LoadResult } from './processes/load.js';
-import type { QueenUse } from './processes/queen.js';
 import type { StreamLoadResult } from './processes/stream-load.js';
+import type { QueenUse } from './queen-use.js';
 
 interface Case {
   readonly name: string;

@@ -13,6 +13,7 @@
 #include "files_object.h"
 #include "gpu_object.h"
 #include "namespace_object.h"
+#include "resident_memory.h"
 #include "to_js.h"
 
 namespace {
@@ -41,6 +42,15 @@ Napi::Value SetTcpUserTimeout(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), failed == 0 ? 0 : errno);
 }
 
+Napi::Value KeepFewArenasFromJs(const Napi::CallbackInfo& info) {
+  KeepFewArenas();
+  return info.Env().Undefined();
+}
+
+Napi::Value ReleaseUnusedPagesFromJs(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), ReleaseUnusedPages());
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   OriginalDescriptorLimit();
   ExportNames(env, exports);
@@ -51,6 +61,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("raiseDescriptorLimit", Napi::Function::New(env, RaiseLimit));
   exports.Set("originalDescriptorLimit", Napi::Function::New(env, OriginalLimit));
   exports.Set("setTcpUserTimeout", Napi::Function::New(env, SetTcpUserTimeout));
+  exports.Set("keepFewArenas", Napi::Function::New(env, KeepFewArenasFromJs));
+  exports.Set("releaseUnusedPages", Napi::Function::New(env, ReleaseUnusedPagesFromJs));
   exports.Set("clockTicksPerSecond", static_cast<double>(sysconf(_SC_CLK_TCK)));
   exports.Set("pageSize", static_cast<double>(sysconf(_SC_PAGESIZE)));
   return exports;

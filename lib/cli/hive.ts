@@ -28,6 +28,8 @@ Examples:
       setFlagsFromString('--semi-space-growth-factor=1');
       // What scrapes leave in the old generation is collected once it has grown by a fifth, not by several times.
       setFlagsFromString('--heap-growing-percent=20');
+      const { keepMemoryLow } = await import('../native/resident-memory.js');
+      keepMemoryLow();
       const { startHive } = await import('../daemon/hive.js');
       return startHive({ ...options, ...context });
     });

@@ -29,6 +29,8 @@ Examples:
     );
     const { createLogger } = await import('./pino-log.js');
     process.exitCode = await runDaemon('up', resolved, createLogger, async (context) => {
+      const { keepMemoryLow } = await import('../native/resident-memory.js');
+      keepMemoryLow();
       const { startUp } = await import('../daemon/up.js');
       return startUp({ queen: { ...queen, ...context }, hive: { ...hive, ...context } });
     });

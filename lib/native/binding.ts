@@ -128,6 +128,10 @@ export interface Binding {
   originalDescriptorLimit(): number;
   /** TCP_USER_TIMEOUT (tcp(7)) of a socket, and of those that a listening one accepts. Gives 0 or an errno. */
   setTcpUserTimeout(descriptor: number, milliseconds: number): number;
+  /** At most two arenas of malloc for threads that start from now on, where the environment sets no other number. */
+  keepFewArenas(): void;
+  /** Gives back freed memory, and pages of programs that are not in use. False: the system gives no thread for it. */
+  releaseUnusedPages(): boolean;
   /** sysconf(_SC_CLK_TCK): the unit of start times in /proc/<pid>/stat. */
   readonly clockTicksPerSecond: number;
   readonly pageSize: number;

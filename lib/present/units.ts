@@ -10,27 +10,53 @@ const orUnknown =
 
 const KIB = 1024;
 const sizes = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
-const gib = (bytes: number) => (bytes / KIB ** 3).toFixed(1);
+const gibUnit = sizes.indexOf('GiB');
 
-/** `0 B`, `512 KiB`, `11.2 GiB`: whole numbers up to MiB, one decimal above. */
-export const formatBytes = orUnknown((bytes) => {
-  let value = bytes;
-  let unit = 0;
-  while (value >= KIB && unit < sizes.length - 1) {
-    value /= KIB;
-    unit++;
-  }
-  return `${value.toFixed(unit < 3 ? 0 : 1)} ${sizes[unit]}`;
-});
+/** Whole numbers up to MiB, one decimal of GiB; of what is larger two, or one of many. */
+function inUnit(bytes: number, unit: number): string {
+  const value = bytes / KIB ** unit;
+  return value.toFixed(unit < gibUnit ? 0 : unit === gibUnit || value >= 99.995 ? 1 : 2);
+}
 
-/** `61.2 GiB`: GiB, for columns whose numbers are compared; `12 MiB` where that would read as nothing. */
+/** The unit in which it is below 1,024 as it is written. */
+function unitOf(bytes: number, least = 0): number {
+  let unit = least;
+  while (unit < sizes.length - 1 && Number(inUnit(bytes, unit)) >= KIB) unit++;
+  return unit;
+}
+
+const bytesFrom = (least: number) =>
+  orUnknown((bytes) => {
+    const unit = unitOf(bytes, least);
+    return `${inUnit(bytes, unit)} ${sizes[unit]}`;
+  });
+
+/** `0 B`, `512 KiB`, `11.2 GiB`, `1.97 TiB`. */
+export const formatBytes = bytesFrom(0);
+
+const fromGib = bytesFrom(gibUnit);
+/** `61.2 GiB`, `1.97 TiB`: for columns whose numbers are compared; `12 MiB` where that would read as nothing. */
 export const formatGib = orUnknown((bytes) =>
-  bytes > 0 && bytes < 0.05 * KIB ** 3 ? formatBytes(bytes) : `${gib(bytes)} GiB`,
+  bytes > 0 && bytes < 0.05 * KIB ** gibUnit ? formatBytes(bytes) : fromGib(bytes),
 );
 
-/** `61.2 / 80.0 GiB`; either side may be unknown. */
-export const formatGibOf = (used: number | null, total: number | null): string =>
-  used === null && total === null ? unknownText : `${orUnknown(gib)(used)} / ${orUnknown(gib)(total)} GiB`;
+/** `61.2 / 80.0 GiB`, `0.35 / 1.97 TiB`; either side may be unknown. */
+export const formatGibOf = (used: number | null, total: number | null): string => {
+  if (used === null && total === null) return unknownText;
+  const unit = unitOf(Math.max(used ?? 0, total ?? 0), gibUnit);
+  const side = orUnknown((bytes) => inUnit(bytes, unit));
+  return `${side(used)} / ${side(total)} ${sizes[unit]}`;
+};
+
+/** Both in the unit of the greater, `0.98 TiB` of `2.46 TiB`; a part that would read as nothing in its own. */
+export function bytesOfWhole(
+  part: number | null,
+  whole: number | null,
+): { readonly part: string; readonly whole: string } {
+  const unit = unitOf(Math.max(part ?? 0, whole ?? 0));
+  const isLittle = part === null || Number(inUnit(part, unit)) < 0.1;
+  return { part: isLittle ? formatBytes(part) : `${inUnit(part, unit)} ${sizes[unit]}`, whole: formatBytes(whole) };
+}
 
 /** `1.2 MiB/s` */
 export const formatRate = orUnknown((bytesPerSecond) => `${formatBytes(bytesPerSecond)}/s`);

@@ -27,7 +27,7 @@ export function formatGpuUse(percent: number | null, gpus: number): string {
 export function formatMemoryOf(used: number | null, limit: number | null): string {
   if (limit === null) return formatGib(used);
   const shown = formatGib(used);
-  return used !== null && !shown.endsWith('GiB') ? `${shown} / ${formatGib(limit)}` : formatGibOf(used, limit);
+  return used !== null && / (?:B|KiB|MiB)$/.test(shown) ? `${shown} / ${formatGib(limit)}` : formatGibOf(used, limit);
 }
 
 export const workerFigures = (worker: Figures) => ({

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { hostFields } from '../contract/fields/host.js';
 import { nullImplausible, plausibleRules } from '../contract/fields/plausible.js';
 import type { Fault, HostSample } from '../contract/heartbeat.js';
-import type { FileResult } from '../io/file-reader.js';
+import type { FileResult, KeptResult } from '../io/file-reader.js';
 import { ETIMEDOUT, GuardedReader, type OpenFiles } from '../io/guarded.js';
 import type { Clock } from '../util/clock.js';
 import { errnoText } from '../util/errno.js';
@@ -13,6 +13,8 @@ import { round2 } from './round.js';
 
 /** The files of a host, in the order in which they are read. */
 const hostFiles = ['stat', 'meminfo', 'loadavg', 'uptime', 'pressure/cpu', 'pressure/memory', 'pressure/io'] as const;
+
+const maxBytes = 256 * 1024;
 
 const ENOENT = 2;
 const EOPNOTSUPP = 95;
@@ -33,12 +35,12 @@ export function hostCpuPercent(previous: HostCpu | null, current: HostCpu): numb
 
 /** A host's sample from the contents of its files. Pure. */
 export function hostSample(
-  contents: readonly (FileResult | undefined)[],
+  contents: readonly (FileResult | KeptResult | undefined)[],
   previous: HostCpu | null,
   fallbackCpuCount: number,
 ): { readonly host: HostSample; readonly cpu: HostCpu | null; readonly faults: readonly Fault[] } {
   const [stat, meminfo, load, up, cpu, memory, io] = contents.map((content) =>
-    content instanceof Buffer ? content : null,
+    typeof content === 'number' || content === undefined ? null : content,
   );
   const counted = stat ? parseHostCpu(stat) : null;
   const memoryInfo = meminfo ? parseMeminfo(meminfo) : { totalBytes: null, availableBytes: null };
@@ -117,19 +119,19 @@ export function procHostReader(
       message: `${what}: what it says of the host is not known.`,
     }),
   });
-  const paths = Object.freeze([...hostFiles.map((name) => join(procRoot, name)), ...(container?.paths ?? [])]);
+  const paths = Object.freeze(hostFiles.map((name) => join(procRoot, name)));
   const cpuCount = Math.max(1, cpus().length);
   let reading: HostReading | null = null;
   let previous: HostCpu | null = null;
   let counters: ContainerCounters | null = null;
   let running: Promise<void> | null = null;
-  const take = (contents: readonly FileResult[]): void => {
+  const take = (contents: readonly KeptResult[], ofContainer: readonly FileResult[]): void => {
     const atMs = clock.now();
-    const { host, cpu, faults } = hostSample(contents.slice(0, hostFiles.length), previous, cpuCount);
+    const { host, cpu, faults } = hostSample(contents, previous, cpuCount);
     previous = cpu ?? previous;
     reading = { host, faults, atMs };
     if (container === null) return;
-    const inside = withinContainer(container, host, contents.slice(hostFiles.length), counters, atMs);
+    const inside = withinContainer(container, host, ofContainer, counters, atMs);
     counters = inside.counters;
     reading = { host: inside.host, faults: [...faults, ...inside.faults], atMs };
   };
@@ -137,9 +139,11 @@ export function procHostReader(
     latest: () => reading && { ...reading, faults: [...reading.faults, ...files.faults()] },
     close: () => files.close(),
     read() {
-      running ??= files
-        .read(paths, 256 * 1024)
-        .then(take, () => undefined) // closed
+      running ??= Promise.all([files.readKept(paths, maxBytes), files.read(container?.paths ?? [], maxBytes)])
+        .then(
+          ([contents, ofContainer]) => take(contents, ofContainer),
+          () => undefined, // closed
+        )
         .finally(() => {
           running = null;
         });

@@ -22,7 +22,8 @@ export interface ProcessStat {
   readonly startTicks: number;
 }
 
-const text = (bytes: Buffer): string => bytes.toString('latin1');
+/** `readKept` of a file reader gives a character for each byte. */
+const text = (bytes: Buffer | string): string => (typeof bytes === 'string' ? bytes : bytes.toString('latin1'));
 
 const whole = (value: string | undefined): number | null =>
   value !== undefined && /^[0-9]+$/.test(value) ? Number(value) : null;
@@ -96,7 +97,7 @@ export interface HostCpu {
  * The `cpu` line of /proc/stat. Busy is user, nice, system, irq and softirq: idle and iowait are not work, steal is
  * another machine's. guest and guest_nice are already in user and nice.
  */
-export function parseHostCpu(bytes: Buffer): HostCpu | null {
+export function parseHostCpu(bytes: Buffer | string): HostCpu | null {
   const content = text(bytes);
   const fields = /^cpu ([0-9 ]+)$/m.exec(content)?.[1]?.trim().split(/ +/).map(Number);
   if (!fields || fields.length < 4) return null;
@@ -107,7 +108,7 @@ export function parseHostCpu(bytes: Buffer): HostCpu | null {
 }
 
 /** MemTotal and MemAvailable in bytes (the file says kB and means KiB). MemAvailable is absent below Linux 3.14. */
-export function parseMeminfo(bytes: Buffer): {
+export function parseMeminfo(bytes: Buffer | string): {
   readonly totalBytes: number | null;
   readonly availableBytes: number | null;
 } {
@@ -120,20 +121,23 @@ export function parseMeminfo(bytes: Buffer): {
 }
 
 /** Load over one minute, and the newest pid: while that is the same, no process has started. */
-export function parseLoadavg(bytes: Buffer): { readonly load1: number | null; readonly lastPid: number | null } {
+export function parseLoadavg(bytes: Buffer | string): {
+  readonly load1: number | null;
+  readonly lastPid: number | null;
+} {
   const fields = text(bytes).trim().split(/\s+/);
   const load = fields[0] !== undefined && /^[0-9]+(\.[0-9]+)?$/.test(fields[0]) ? Number(fields[0]) : null;
   return { load1: load, lastPid: whole(fields[4]) };
 }
 
 /** Seconds since boot, suspended time included (CLOCK_BOOTTIME): the first number of /proc/uptime. */
-export function parseUptime(bytes: Buffer): number | null {
+export function parseUptime(bytes: Buffer | string): number | null {
   const value = /^([0-9]+(?:\.[0-9]+)?) /.exec(text(bytes))?.[1];
   return value === undefined ? null : Number(value);
 }
 
 /** avg10 of the `some` line of a pressure file, percent. */
-export function parsePressure(bytes: Buffer): number | null {
+export function parsePressure(bytes: Buffer | string): number | null {
   const value = /^some (?:[^\n]* )?avg10=([0-9]+(?:\.[0-9]+)?)(?=[ \n]|$)/m.exec(text(bytes))?.[1];
   return value === undefined ? null : Number(value);
 }

@@ -39,8 +39,14 @@ export class CapacityTracker {
     return this.#nextExpiryMs;
   }
 
-  isReservedOn(hive: HiveRecord): boolean {
-    return this.reservations.ofHive(hive.id) !== undefined;
+  /** After a heartbeat that changes nothing of what is free but the memory of the host. False where GPUs or reservations share it. */
+  setMemory(hive: HiveRecord): boolean {
+    const { room, gpuOrder, memoryAvailableBytes } = hive;
+    if (this.reservations.ofHive(hive.id) !== undefined) return false;
+    if (room.memoryBytes === memoryAvailableBytes) return true;
+    for (const { current } of gpuOrder) if (current.memoryKind === 'unified') return false;
+    room.memoryBytes = memoryAvailableBytes;
+    return true;
   }
 
   /** After each heartbeat of a hive: ends reservations whose worker is ready, and sets what is free. */
@@ -152,7 +158,7 @@ export class CapacityTracker {
       cordonReason: hive.cordon?.reason ?? null,
       labels: hive.info.labels,
       memoryAvailableBytes: this.#memoryLeft(hive),
-      workerCount: hive.workers.size + (promised?.size ?? 0),
+      workerCount: hive.room.workerCount,
       gpusKnown: hive.gpusKnown,
       gpusReason: hive.gpusReason,
       gpus: hive.gpuOrder.map((gpu) => placementGpu(gpu, promised)),

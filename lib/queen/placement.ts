@@ -120,7 +120,7 @@ function fitGpus(host: PlacementHost, request: PlacementRequest): Fit | Refusal 
   // What unified GPUs are to hold comes out of the host's memory, once for each of them.
   const unified = chosen.filter((gpu) => gpu.memoryKind === 'unified').length * request.vramBytes;
   const memory = unified + (request.memoryBytes ?? 0);
-  if (memory > 0 && (request.memoryBytes || unified > request.vramBytes)) {
+  if (request.memoryBytes || unified > request.vramBytes) {
     if (host.memoryAvailableBytes === null) return refuse('notEnoughMemory', 'available memory is not known');
     if (host.memoryAvailableBytes < memory)
       return refuse('notEnoughMemory', `available ${gib(host.memoryAvailableBytes)}, asked: ${gib(memory)}`);

@@ -192,7 +192,7 @@ export class Registry extends FleetQueries {
     hive.heardAtMs = nowMs;
     hive.intervalMs = Math.max(heartbeat.intervalMs, this.requestedIntervalMs);
     hive.liveness = 'online';
-    if (arrival !== 'next' || !delta.isRoomSame || this.#capacity.isReservedOn(hive)) {
+    if (arrival !== 'next' || !delta.isRoomSame || !this.#capacity.setMemory(hive)) {
       this.#capacity.refresh(hive);
       this.indexes.totals.update(hive);
     }

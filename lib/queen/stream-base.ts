@@ -8,8 +8,11 @@ export interface StreamTable {
   readonly state: NumericState;
 }
 
-/** It has numbers that are not written; it has all records that its numbers stand in. */
-const rowBits = { unwritten: 1, whole: 2 } as const;
+/** Of a row: it has numbers that are not written; it is known which records its item does not have. Those are the bits below. */
+const rowBits = { unwritten: 1 << 30, known: 1 << 29 } as const;
+
+/** Of a worker: what of it has changed. `row`: more than what does so by itself. `code`: a word that comes as a number. */
+export const changeBits = { row: 1, code: 2 } as const;
 
 /**
  * A hive whose heartbeats come as differences, and what it lists: in its own order, and nothing that was kept from before. Its
@@ -26,7 +29,7 @@ export class StreamBase implements Unwritten, StreamTable {
   /** A bit for each number that is not written. */
   readonly #cells: Uint8Array;
   /** What is known of each row: `rowBits`. */
-  readonly #rows: Uint8Array;
+  readonly #rows: Int32Array;
 
   constructor(
     hive: HiveRecord,
@@ -48,7 +51,7 @@ export class StreamBase implements Unwritten, StreamTable {
     this.state = state;
     this.heartbeats = hive.heartbeats;
     this.#cells = new Uint8Array((state.values.length + 7) >> 3);
-    this.#rows = new Uint8Array(state.rowCount);
+    this.#rows = new Int32Array(state.rowCount);
   }
 
   /** What the numbers of a row belong to. */
@@ -68,12 +71,13 @@ export class StreamBase implements Unwritten, StreamTable {
     }
   }
 
-  /** Each number of the row has a place, however many records it stands within. Looked up once, until the row is replaced. */
-  isWhole(row: number): boolean {
-    if ((this.#rows[row]! & rowBits.whole) !== 0) return true;
-    if (!this.plan.rows[this.state.typeOf(row)].isWhole(this.itemOf(row))) return false;
-    this.#rows[row]! |= rowBits.whole;
-    return true;
+  /** The records that the item of a row does not have: `RowPlan.missingOf`. Looked up once, until the row is replaced. */
+  missingIn(row: number, plan: RowPlan): number {
+    const bits = this.#rows[row]!;
+    if ((bits & rowBits.known) !== 0) return bits & (rowBits.known - 1);
+    const missing = plan.missingOf(this.itemOf(row));
+    this.#rows[row] = bits | rowBits.known | missing;
+    return missing;
   }
 
   /** Before a row is replaced: it is as the heartbeat before had it. */
@@ -90,10 +94,10 @@ export class StreamBase implements Unwritten, StreamTable {
   }
 
   /**
-   * The numbers that have changed are written when they are asked for, but for those that each heartbeat needs. Marks the workers
-   * of which more has changed than what does so by itself; true where what is free on GPUs may be different.
+   * The numbers that have changed are written when they are asked for, but for those that each heartbeat needs, and for words of
+   * workers, which are to be merged. Marks what of workers has changed by `changeBits`; true where what is free on GPUs may be different.
    */
-  keep(cells: ChangedCells, isChanged: Uint8Array): boolean {
+  keep(cells: ChangedCells, changes: Uint8Array): boolean {
     const { plan, state, hive } = this;
     let isRoomChanged = false;
     for (let i = 0; i < cells.rowCount; i++) {
@@ -104,28 +108,32 @@ export class StreamBase implements Unwritten, StreamTable {
         if (this.#keepGpu(row, rowPlan, cells, i)) isRoomChanged = true;
         continue;
       }
-      const isReported = this.#keepRow(row, rowPlan, cells, i);
-      if (!isReported) continue;
-      if (type === 'worker') isChanged[row - state.firstWorker] = 1;
-      else if (type === 'held') isChanged[state.workerOfHeld(row)] = 1;
+      const change = this.#keepRow(row, rowPlan, cells, i, type === 'worker');
+      if (change === 0) continue;
+      if (type === 'worker') changes[row - state.firstWorker]! |= change;
+      else if (type === 'held') changes[state.workerOfHeld(row)]! |= change;
     }
     hive.unwritten = this;
     return isRoomChanged;
   }
 
-  /** True where more has changed than what does so by itself. */
-  #keepRow(row: number, plan: RowPlan, cells: ChangedCells, i: number): boolean {
+  /** What has changed, as `changeBits`. */
+  #keepRow(row: number, plan: RowPlan, cells: ChangedCells, i: number, mergesCodes: boolean): number {
     const first = this.state.offsetOf(row);
     const end = cells.end(i);
-    let isReported = false;
+    let change = 0;
     for (let cell = cells.begin(i); cell < end; cell++) {
       const column = cells.column(cell);
+      if (plan.reports(column)) change |= changeBits.row;
+      if (mergesCodes && plan.isCoded(column)) {
+        change |= changeBits.code;
+        continue;
+      }
       const at = first + column;
       this.#cells[at >> 3]! |= 1 << (at & 7);
-      if (plan.reports(column)) isReported = true;
     }
     this.#rows[row]! |= rowBits.unwritten;
-    return isReported;
+    return change;
   }
 
   /** True where a number was written that what is free depends on. */

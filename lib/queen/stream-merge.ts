@@ -6,7 +6,7 @@ import { addServing, type Delta, markParents, mergeInto, type Serving } from './
 import { mergeGpu } from './merge.js';
 import type { WorkerRecord } from './records.js';
 import type { RequestRouting } from './request-routing.js';
-import type { StreamBase } from './stream-base.js';
+import { changeBits, type StreamBase } from './stream-base.js';
 
 /** What of a heartbeat is no number and differs. Rows are whole, and each is that of its place. */
 export interface ChangedText {
@@ -28,8 +28,13 @@ export interface HeartbeatChange {
   readonly text: ChangedText | null;
 }
 
-/** The workers of one hive of which something is different; used for one heartbeat after the other. */
-let isChanged = new Uint8Array(64);
+/** What of the workers of one hive is different (`changeBits`); used for one heartbeat after the other. */
+let changes = new Uint8Array(64);
+
+function changesOf(workers: number): Uint8Array {
+  if (changes.length < workers) changes = new Uint8Array(2 * workers);
+  return changes;
+}
 
 /** Checks the numbers that changed, row by row, before anything is written. @throws ImplausibleDelta, StreamCodecError */
 export function checkCells(base: StreamBase, cells: ChangedCells): void {
@@ -38,9 +43,7 @@ export function checkCells(base: StreamBase, cells: ChangedCells): void {
     const row = cells.row(i);
     const [begin, end] = [cells.begin(i), cells.end(i)];
     const rowPlan = plan.rows[state.typeOf(row)];
-    rowPlan.check(state.values, state.offsetOf(row), cells, begin, end);
-    if (rowPlan.areWithin(cells, begin, end) && !base.isWhole(row))
-      rowPlan.checkPlaces(base.itemOf(row), cells, begin, end);
+    rowPlan.check(state.values, state.offsetOf(row), cells, begin, end, base.missingIn(row, rowPlan));
   }
 }
 
@@ -71,18 +74,18 @@ export interface Kept {
 /** Merges what engines say of their load; the workers of which something is different. */
 export function mergeLoads(base: StreamBase, { cells }: HeartbeatChange, { routing }: Kept, nowMs: number) {
   const { workers, hive } = base;
-  if (isChanged.length < workers.length) isChanged = new Uint8Array(2 * workers.length);
-  base.keep(cells, isChanged);
+  const changesHere = changesOf(workers.length);
+  base.keep(cells, changesHere);
   const changed: WorkerRecord[] = [];
   hive.sums.clearWorkers();
   workers.forEach((worker, i) => {
     const serving = servingOf(base, worker, i);
     hive.sums.addWorker(serving?.generationTokensPerSecond ?? null);
-    if (isChanged[i] !== 1) return;
+    if (changesHere[i] === 0) return;
     changed.push(worker);
     routing.observe(worker, serving, nowMs);
   });
-  isChanged.fill(0, 0, workers.length);
+  changesHere.fill(0, 0, workers.length);
   return changed;
 }
 
@@ -97,19 +100,22 @@ export function mergeChange(
   const { text, cells } = change;
   const delta: Delta = { changed: [], appeared: [], removed: [], stateChanged: [], gpusChanged: false };
   const number = hive.heartbeats;
-  if (isChanged.length < workers.length) isChanged = new Uint8Array(2 * workers.length);
-  const isRoomChanged = base.keep(cells, isChanged);
-  const memoryAvailableBytes = figuresOfHost(base).memoryAvailableBytes;
-  delta.isRoomSame = !isRoomChanged && text === null && memoryAvailableBytes === hive.memoryAvailableBytes;
-  hive.memoryAvailableBytes = memoryAvailableBytes;
+  const changesHere = changesOf(workers.length);
+  const isRoomChanged = base.keep(cells, changesHere);
+  hive.memoryAvailableBytes = figuresOfHost(base).memoryAvailableBytes;
+  delta.isRoomSame = !isRoomChanged && text === null;
   const rows = text?.workers ?? [];
   let next = 0;
   hive.sums.clearWorkers();
   for (let i = 0; i < workers.length; i++) {
     const worker = workers[i]!;
+    const change = changesHere[i]!;
+    changesHere[i] = 0;
     if (rows[next]?.[0] === i) mergeInto(indexes, worker, rows[next++]![1], delta);
-    else if (isChanged[i] === 1) delta.changed.push(worker);
-    isChanged[i] = 0;
+    else if (change !== 0) {
+      delta.changed.push(worker);
+      if ((change & changeBits.code) !== 0) mergeCodes(base, i, indexes, delta);
+    }
     worker.picks = 0;
     worker.unseenSinceMs = null;
     worker.namedIn = number;
@@ -118,6 +124,17 @@ export function mergeChange(
   if (text !== null) mergeText(base, text);
   addGpus(base, histories, number, nowMs);
   return delta;
+}
+
+/** Takes over the words of a worker that came as numbers. */
+function mergeCodes({ plan, state, workers }: StreamBase, i: number, indexes: Indexes, delta: Delta): void {
+  const worker = workers[i]!;
+  const { current } = worker;
+  const { model, models, state: former, reservationId } = current;
+  plan.rows.worker.writeCodes(current, state.values, state.offsetOf(state.firstWorker + i));
+  if (former === current.state) return;
+  indexes.moveWorker(worker, { model, models, state: former, reservationId });
+  delta.stateChanged.push({ worker, from: former });
 }
 
 export type HostFigures = Pick<Heartbeat['host'], 'cpuPercent' | 'memoryAvailableBytes' | 'load1'>;

@@ -4,6 +4,7 @@ import {
   boundsOf,
   type Column,
   type ColumnBounds,
+  isTextHere,
   isTick,
   type RowType,
   rowTypes,
@@ -66,6 +67,31 @@ interface KnownColumn {
   set(item: Item, value: number | null): void;
 }
 
+type Setter = KnownColumn['set'];
+
+function setterOf({ path, words }: Column, bounds: ColumnBounds): Setter {
+  const name = path.at(-1)!;
+  if (words === undefined || bounds.words === null)
+    return compiled<Setter>('item, value', `item.${name} = value;`, (item, value) => {
+      item[name] = value;
+    });
+  const { all, least } = bounds.words;
+  // Those of the hive; what this queen has never heard of promises the least.
+  const own = words.map((word) => (all.includes(word) ? word : least));
+  return (item, value) => {
+    item[name] = value === null ? null : own[value];
+  };
+}
+
+/** What this queen knows of a column; null: nothing. @throws StreamCodecError where it would never hear of what it knows */
+function boundsHere(type: RowType, column: Column): ColumnBounds | null {
+  const bounds = boundsOf(type, column);
+  const isOfOtherKind =
+    bounds === null ? isTextHere(type, column) : (bounds.words === null) !== (column.words === undefined);
+  if (isOfOtherKind) throw new StreamCodecError(`${column.name} is of another kind here`);
+  return bounds === null || column.words === undefined ? bounds : { ...bounds, most: column.words.length - 1 };
+}
+
 /** A column that can't pass another one of its row. */
 interface Limited {
   readonly at: number;
@@ -80,12 +106,12 @@ const trait = {
   nullable: 4,
   /** Some values within its bounds are none. */
   forbids: 8,
-  /** It stands in a record within the item. */
-  within: 16,
   /** More than what changes by itself is different where it is. */
   reports: 32,
   /** Written at once: what is free on a host depends on it with each heartbeat. */
   current: 64,
+  /** A word, as its place. */
+  coded: 128,
 } as const;
 
 /** All columns of one type of row. */
@@ -98,6 +124,8 @@ export class RowPlan {
   readonly #most: Float64Array;
   readonly #limited: readonly Limited[];
   readonly #holders: readonly Holder[];
+  /** Of each column the bit of the record that it stands in; 0: of the item itself, or of nothing here. */
+  readonly #records: Int32Array;
 
   constructor(type: RowType, columns: readonly Column[]) {
     const holders = new Map<string, Holder>();
@@ -112,17 +140,15 @@ export class RowPlan {
     this.#least = new Float64Array(columns.length);
     this.#most = new Float64Array(columns.length);
     this.#traits = new Uint8Array(columns.length);
+    this.#records = new Int32Array(columns.length);
     const limited: Limited[] = [];
     this.#columns = columns.map((column, at) => {
-      const bounds = boundsOf(type, column);
+      const bounds = boundsHere(type, column);
       if (bounds === null) return null;
       const of = bounds.of === null ? undefined : places.get(bounds.of);
       if (of !== undefined) limited.push({ at, of, slack: bounds.slack });
-      const name = column.path.at(-1)!;
-      const set = compiled('item, value', `item.${name} = value;`, (item: Item, value: number | null) => {
-        item[name] = value;
-      });
-      const isCurrent = type === 'gpu' && currentNumbers.has(column.name);
+      const set = setterOf(column, bounds);
+      const isCurrent = type === 'gpu' && (bounds.words !== null || currentNumbers.has(column.name));
       const holder = holderOf(column.path.slice(0, -1));
       this.#least[at] = bounds.least;
       this.#most[at] = bounds.most;
@@ -131,21 +157,28 @@ export class RowPlan {
         (bounds.whole ? trait.whole : 0) |
         (bounds.mayBeNull ? trait.nullable : 0) |
         (bounds.forbidden.length > 0 ? trait.forbids : 0) |
-        (holder === null ? 0 : trait.within) |
         (isTick(type, column) ? 0 : trait.reports) |
-        (isCurrent ? trait.current : 0);
+        (isCurrent ? trait.current : 0) |
+        (bounds.words === null ? 0 : trait.coded);
       return { bounds, holder, set };
     });
     this.#limited = limited;
     this.#holders = [...holders.values()];
+    for (const [at, column] of this.#columns.entries())
+      if (column !== null && column.holder !== null) this.#records[at] = 1 << this.#holders.indexOf(column.holder);
   }
 
-  /** Whether the cells of one row that changed (those from `begin` to `end`) can be what they are now. @throws ImplausibleDelta */
-  check(values: Float64Array, first: number, cells: ChangedCells, begin: number, end: number): void {
+  /**
+   * Whether the cells of one row that changed (those from `begin` to `end`) can be what they are now, and have a place in its item.
+   * @param missing `missingOf` that item.
+   * @throws ImplausibleDelta, StreamCodecError
+   */
+  check(values: Float64Array, first: number, cells: ChangedCells, begin: number, end: number, missing: number): void {
     for (let i = begin; i < end; i++) {
       const at = cells.column(i);
       const traits = this.#traits[at]!;
       if ((traits & trait.known) === 0) continue;
+      if ((this.#records[at]! & missing) !== 0) throw new StreamCodecError('a value of what is not there');
       const value = values[first + at]!;
       if (Number.isNaN(value)) {
         if ((traits & trait.nullable) === 0) throw new ImplausibleDelta();
@@ -160,23 +193,11 @@ export class RowPlan {
       if (values[first + at]! > values[first + of]! + slack) throw new ImplausibleDelta();
   }
 
-  /** Some of the cells stand in a record within the item. */
-  areWithin(cells: ChangedCells, begin: number, end: number): boolean {
-    for (let i = begin; i < end; i++) if ((this.#traits[cells.column(i)]! & trait.within) !== 0) return true;
-    return false;
-  }
-
-  /** The item has all records that its numbers stand in. */
-  isWhole(item: object): boolean {
-    for (const holder of this.#holders) if (holder.recordOf(item as Item) === null) return false;
-    return true;
-  }
-
-  /** Each of the cells has a place in the item. @throws StreamCodecError */
-  checkPlaces(item: object, cells: ChangedCells, begin: number, end: number): void {
-    for (let i = begin; i < end; i++)
-      if (this.#columns[cells.column(i)]?.holder?.recordOf(item as Item) === null)
-        throw new StreamCodecError('a value of what is not there');
+  /** The records that an item does not have, a bit for each. */
+  missingOf(item: object): number {
+    let missing = 0;
+    for (const [i, holder] of this.#holders.entries()) if (holder.recordOf(item as Item) === null) missing |= 1 << i;
+    return missing;
   }
 
   get width(): number {
@@ -190,6 +211,15 @@ export class RowPlan {
 
   isCurrent(at: number): boolean {
     return (this.#traits[at]! & trait.current) !== 0;
+  }
+
+  isCoded(at: number): boolean {
+    return (this.#traits[at]! & trait.coded) !== 0;
+  }
+
+  /** Writes all words of a row that it has as numbers. */
+  writeCodes(item: object, values: Float64Array, first: number): void {
+    for (let at = 0; at < this.width; at++) if (this.isCoded(at)) this.write(item, at, values[first + at]!);
   }
 
   /** Writes the value of a column into the item; `close` follows. */

@@ -27,8 +27,11 @@ export class Containers {
   #forwarders: readonly KnownProcess[] = [];
   #wanted = false;
   /** Whose namespaces count, and of what that was made. */
-  #members: readonly KnownProcess[] = [];
-  #madeOf: readonly [generation: number, workers: readonly KnownProcess[]] | null = null;
+  #made: {
+    readonly generation: number;
+    readonly of: readonly KnownProcess[];
+    readonly members: readonly KnownProcess[];
+  } | null = null;
 
   constructor(deps: ContainersDeps) {
     this.#deps = deps;
@@ -48,8 +51,8 @@ export class Containers {
       const published = publishedPortOf(process.argv);
       return published === null ? [] : [{ process, published }];
     });
-    const same = proxies.length === this.#proxies.length;
-    if (same && proxies.every(({ process }, i) => process === this.#proxies[i]?.process)) return this.#forwarders;
+    const before = this.#forwarders;
+    if (proxies.length === before.length && proxies.every(({ process }, i) => process === before[i])) return before;
     this.#changes += 1;
     this.#proxies = proxies;
     this.#forwarders = proxies.map(({ process }) => process);
@@ -65,12 +68,10 @@ export class Containers {
   update(workers: readonly KnownProcess[]): void {
     if (!this.#wanted) return;
     const { processes, addresses } = this.#deps;
-    const [generation, before] = this.#madeOf ?? [];
-    if (generation !== processes.generation || before !== workers) {
-      this.#members = [...oneOfEachCgroup(processes.all()), ...workers];
-      this.#madeOf = [processes.generation, workers];
-    }
-    addresses.update(this.#members);
+    const { generation } = processes;
+    if (this.#made?.generation !== generation || this.#made.of !== workers)
+      this.#made = { generation, of: workers, members: [...oneOfEachCgroup(processes.all()), ...workers] };
+    addresses.update(this.#made.members);
   }
 
   async look(): Promise<void> {

@@ -69,7 +69,6 @@ export class DeviceFiles {
     const { clock, everyMs } = this.#options;
     const now = clock.now();
     const hasNew = this.#seen.take(processes, now);
-    if (this.#seen.byPid.size === 0) return;
     if (hasNew || now - this.#lookedMs >= everyMs) void this.look();
   }
 
@@ -105,8 +104,8 @@ export class DeviceFiles {
     );
     for (const [i, pid] of pids.entries()) {
       const entry = this.#seen.byPid.get(pid);
-      const found = links[i];
-      if (entry === undefined || found === undefined || found === ETIMEDOUT) continue;
+      const found = links[i]!;
+      if (entry === undefined || found === ETIMEDOUT) continue;
       entry.read = true;
       entry.open = typeof found === 'object' ? cardsOf(found) : none;
       if (entry.open.size === 0) entry.mapped = none;

@@ -43,15 +43,16 @@ function isStalled(engine: EngineEvidence, hardware: HardwareEvidence, options: 
   // Without a counter of its work only its silence is known.
   const withoutMs = engine.progressAgeMs ?? engine.ageMs ?? 0;
   const { stillMs, quietMs } = hardware;
-  if (stillMs !== null && Math.min(stillMs, withoutMs) >= options.stalledAfterMs) return true;
+  if (Math.min(stillMs ?? 0, withoutMs) >= options.stalledAfterMs) return true;
   if (withoutMs < options.spinningAfterMs) return false;
   return (engine.stepwise && engine.progressAgeMs !== null) || (quietMs ?? 0) >= options.spinningAfterMs;
 }
 
-const isSaturated = ({ running, waiting, capacity, kvPercent }: EngineEvidence): boolean =>
-  (waiting ?? 0) > 0 ||
-  (running !== null && capacity !== null && capacity > 0 && running >= capacity) ||
-  ((running ?? 0) > 0 && (kvPercent ?? 0) >= fullKvPercent);
+function isSaturated({ running, waiting, capacity, kvPercent }: EngineEvidence): boolean {
+  if ((waiting ?? 0) > 0) return true;
+  const [used, slots] = [running ?? 0, capacity ?? 0];
+  return used > 0 && ((slots > 0 && used >= slots) || (kvPercent ?? 0) >= fullKvPercent);
+}
 
 /**
  * State of an engine by its own figures. Pure. Where they are old, its last state holds as long as its CPU or GPU works:

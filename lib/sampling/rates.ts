@@ -99,17 +99,16 @@ export function rates(
 
   const cpu = perSecond(before?.usageUsec ?? null, row.usageUsec, atMs);
   const throttled = throttledShare(before?.periods ?? null, row);
-  const io = processes === null ? deviceIo(before?.io ?? null, row) : null;
   const ordered = processes && byPid(processes);
-  const summed = ordered && processIo(before, ordered, atMs);
+  const io = ordered === null ? deviceIo(before?.io ?? null, row) : processIo(before, ordered, atMs);
 
   return {
     rates: {
       // microseconds of CPU in a second; 10,000 of them are one percent of a core
       cpuPercent: cpu.rate === null ? null : cpu.rate / 10_000,
       cpuThrottledPercent: throttled,
-      ioReadBytesPerSecond: summed ? summed.read : (io?.readRate ?? null),
-      ioWriteBytesPerSecond: summed ? summed.write : (io?.writeRate ?? null),
+      ioReadBytesPerSecond: io.readRate,
+      ioWriteBytesPerSecond: io.writeRate,
       oomKillsSince: since(before?.oomKill ?? null, row.oomKill),
     },
     baseline: {
@@ -119,7 +118,7 @@ export function rates(
         Number.isNaN(row.nrPeriods) || Number.isNaN(row.nrThrottled)
           ? (before?.periods ?? null)
           : { periods: row.nrPeriods, throttled: row.nrThrottled },
-      io: io?.baseline ?? null,
+      io: io.baseline,
       processes: ordered,
       processesAtMs: atMs,
       oomKill: Number.isNaN(row.oomKill) ? (before?.oomKill ?? null) : row.oomKill,
@@ -165,14 +164,18 @@ function throttledShare(before: RateBaseline['periods'], row: RawRow): number | 
   return Math.min(100, (throttled * 100) / periods);
 }
 
+interface IoRates {
+  readonly readRate: number | null;
+  readonly writeRate: number | null;
+  /** Of devices; null where processes are summed. */
+  readonly baseline: IoBaseline | null;
+}
+
 /**
  * I/O from sums over devices. Where fewer devices are counted than before (a torn line, a device taken out), the sums
  * say nothing: null, and the old baseline stays, so that a device which comes back makes no jump.
  */
-function deviceIo(
-  before: IoBaseline | null,
-  row: RawRow,
-): { readonly readRate: number | null; readonly writeRate: number | null; readonly baseline: IoBaseline | null } {
+function deviceIo(before: IoBaseline | null, row: RawRow): IoRates {
   const { ioReadBytes, ioWriteBytes, ioDevices, monotonicMs } = row;
   // Their sum is not a number where one of them is none.
   if (Number.isNaN(ioReadBytes + ioWriteBytes + ioDevices + monotonicMs)) {
@@ -206,19 +209,15 @@ function deviceIo(
  * I/O summed over processes. Each is compared with itself, and one that is new has done all of its I/O since the last
  * sample. A process that is waited for leaves its counts to its parent, where they are not new.
  */
-function processIo(
-  before: RateBaseline | null,
-  now: readonly ProcessCounters[],
-  atMs: number,
-): { readonly read: number | null; readonly write: number | null } {
+function processIo(before: RateBaseline | null, now: readonly ProcessCounters[], atMs: number): IoRates {
   const elapsed = before === null ? 0 : atMs - before.processesAtMs;
   const processes = before?.processes ?? null;
-  if (processes === null || !(elapsed >= leastMs)) return { read: null, write: null };
+  if (processes === null || !(elapsed >= leastMs)) return { readRate: null, writeRate: null, baseline: null };
   const rate = (counter: 'ioReadBytes' | 'ioWriteBytes'): number | null => {
     const bytes = newBytes(processes, now, counter);
     return bytes === null ? null : (bytes * 1000) / elapsed;
   };
-  return { read: rate('ioReadBytes'), write: rate('ioWriteBytes') };
+  return { readRate: rate('ioReadBytes'), writeRate: rate('ioWriteBytes'), baseline: null };
 }
 
 /** Both by pid, so that each is found beside itself. */

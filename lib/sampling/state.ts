@@ -100,7 +100,8 @@ const none: readonly string[] = [];
 /** A GPU it held that no longer answers is kept until it answers again. The list of before where it is the same. */
 function heldGpus(before: readonly string[], { gpuUuids, healthyGpus }: StateInput): readonly string[] {
   const held = gpuUuids ?? none;
-  if (before.length === 0 && held.length === 0) return before;
+  // Most workers of most hosts.
+  if (before.length + held.length === 0) return before;
   const now = [...new Set([...before.filter((uuid) => !healthyGpus.has(uuid)), ...held])];
   return now.length === before.length && now.every((uuid, i) => uuid === before[i]) ? before : now;
 }
@@ -150,13 +151,10 @@ function isQuiet(previous: StateMemory | null, input: StateInput, options: State
     if (input.gpuUuids === null) return null;
     const lost = [...input.gpuUuids, ...(previous?.gpuUuids ?? [])].some((uuid) => !input.healthyGpus.has(uuid));
     if (lost) return null;
-    if (input.gpuDoubt) {
-      return input.gpuUtilizationPercent !== null && input.gpuUtilizationPercent > options.idleBelowPercent
-        ? false
-        : null;
-    }
-    if (input.gpuUuids.length > 0) {
-      return input.gpuUtilizationPercent === null ? null : input.gpuUtilizationPercent <= options.idleBelowPercent;
+    if (input.gpuDoubt || input.gpuUuids.length > 0) {
+      if (input.gpuUtilizationPercent === null) return null;
+      const unused = input.gpuUtilizationPercent <= options.idleBelowPercent;
+      return unused && input.gpuDoubt ? null : unused;
     }
   }
   return input.cpuPercent === null ? null : input.cpuPercent <= options.idleBelowCpuPercent;

@@ -102,6 +102,15 @@ function runtimeAbove(parts: readonly string[]): Runtime {
   return /^(?:default|k8s\.io|containerd|buildkit)$/.test(parent) ? 'containerd' : 'container';
 }
 
+function containerOf(last: string, parts: readonly string[]): readonly [id: string, runtime: Runtime] | null {
+  for (const [shape, runtime] of prefixes) {
+    const id = shape.exec(last)?.[1];
+    if (id !== undefined) return [id, runtime];
+  }
+  // cgroupfs drivers name the cgroup after the container alone; its parent names the runtime.
+  return bareId.test(last) ? [last, runtimeAbove(parts)] : null;
+}
+
 function classifyContainer(parts: readonly string[]): Classified | null {
   const last = parts[parts.length - 1] ?? '';
   const nomad = nomadTask.exec(last);
@@ -118,23 +127,10 @@ function classifyContainer(parts: readonly string[]): Classified | null {
       name: unescapeUnit(task),
     };
   }
-  let runtime: Runtime | null = null;
-  let containerId = '';
-  for (const [shape, named] of prefixes) {
-    const found = shape.exec(last)?.[1];
-    if (found) {
-      runtime = named;
-      containerId = found;
-      break;
-    }
-  }
-  if (runtime === null) {
-    // cgroupfs drivers name the cgroup after the container alone; its parent names the runtime.
-    if (!bareId.test(last)) return null;
-    containerId = last;
-    runtime = runtimeAbove(parts);
-  }
-  const podUid = podUidOf(parts.slice(0, -1)) ?? (last.includes(':') ? podUidOf([last]) : null);
+  const container = containerOf(last, parts);
+  if (container === null) return null;
+  const [containerId, runtime] = container;
+  const podUid = podUidOf(parts);
   const kubernetes = podUid !== null || parts.some((part) => /^(?:kubelet-)?kubepods\b/.test(part));
   return {
     kind: 'container',
@@ -150,7 +146,7 @@ function classifyContainer(parts: readonly string[]): Classified | null {
 /** What the cgroup at `path` (relative to the cgroup root, `/a/b`) is by its name; null where the name says nothing. */
 export function classify(path: string): Classified | null {
   const parts = partsOf(path);
-  return parts.length === 0 ? null : (classifyOwn(parts) ?? classifyFargate(parts) ?? classifyContainer(parts));
+  return classifyOwn(parts) ?? classifyFargate(parts) ?? classifyContainer(parts);
 }
 
 /** The outermost worker that holds `path`: a container inside a container belongs to the outer one. */

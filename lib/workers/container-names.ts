@@ -81,10 +81,11 @@ export class ContainerNames {
     const key = `${container.runtime}/${container.containerId}`;
     const known = this.#answers.get(key);
     if (known && known.untilMs > this.#clock.now()) return known.name;
-    const name = await this.#look(container, cgroupPath).catch(() => null);
+    const found = await this.#look(container, cgroupPath).catch(() => null);
+    const name = found === null ? null : found.slice(0, 512);
     if (this.#answers.size >= maxAnswers) this.#answers.clear();
     this.#answers.set(key, { name, untilMs: this.#clock.now() + (name === null ? missingMs : foundMs) });
-    return name?.slice(0, 512) ?? null;
+    return name;
   }
 
   async #look(container: Container, cgroupPath: string): Promise<string | null> {

@@ -9,7 +9,7 @@ import { WorkerDescriptions } from './describe-workers.js';
 import { AncestorLimits } from './limits.js';
 import type { ProcessTable } from './process-table.js';
 import type { RecordsRead } from './records.js';
-import { isShared, mayStillBeRead, type Selected, Selection } from './selection.js';
+import { isShared, mayStillBeRead, type Selected, Selection, type SharingInput } from './selection.js';
 import { ThreadedCgroups } from './threaded.js';
 import { type CgroupTree, countDescendants, countPath, walkTree } from './tree-walk.js';
 import { noTrees, type ProcessTree, type ProcessTrees, TreeWorkers } from './tree-workers.js';
@@ -39,6 +39,12 @@ export interface DiscoveryOptions {
   readonly keepMs?: number;
 }
 
+interface MadeOf extends SharingInput {
+  readonly engines: number;
+  readonly holders: number;
+  readonly all: number;
+}
+
 /** Finds the cgroups that are workers: by the tree, by the processes in them, and by the records of `run`. */
 export class Discovery {
   readonly #options: Required<Omit<DiscoveryOptions, 'openFiles'>>;
@@ -65,6 +71,10 @@ export class Discovery {
     faults: [],
     ended: [],
   };
+  /** What `#set` was made of, of processes; null before it was made. */
+  #madeOf: MadeOf | null = null;
+  /** The cgroups of `#set`. */
+  #found: ReadonlyMap<string, Selected> = new Map();
   #running: Promise<void> | null = null;
   #again = false;
 
@@ -185,8 +195,13 @@ export class Discovery {
         this.#recordsReadAtMs = read.beganMs;
       }
     }
-    if (!(walked || scanned || records !== this.#records)) return;
+    const isSame = records === this.#records && !walked;
+    if (isSame && (!scanned || (!force && this.#staysAs()))) {
+      if (scanned && root !== null) await this.#nameContainers(root);
+      return;
+    }
     this.#records = records;
+    this.#madeOf = this.#made();
     if (root === null) this.#updateWithoutCgroups();
     else if (this.#tree !== null) await this.#update(root, this.#tree, walked);
   }
@@ -206,6 +221,30 @@ export class Discovery {
     if (tree.paths.join('\0') !== this.#tree?.paths.join('\0')) this.#selection.setTree(tree);
     this.#tree = tree;
     return true;
+  }
+
+  /** What of the processes the workers were made of, where records and the tree of cgroups stay what they are. */
+  #made(): MadeOf {
+    const { processes } = this.#options;
+    return {
+      engines: processes.engineGeneration,
+      holders: this.#trees.holdersSeen,
+      // Whatever starts may belong to a tree.
+      all: this.#trees.isEmpty ? 0 : processes.generation,
+      ...this.#sharing,
+    };
+  }
+
+  /** Whether another look at the same tree and records would find the same workers: most processes concern none. */
+  #staysAs(): boolean {
+    const { complete, faults } = this.#set;
+    const before = this.#madeOf;
+    if (before === null || !complete || faults.length > 0 || !this.#limits.rootKnown) return false;
+    // Those that are launched or cannot be read are waited for only so long.
+    if (this.#records.launching.length > 0 || this.#stalled || this.#recordsReadAtMs < this.#bornMs) return false;
+    const now = this.#made();
+    for (const key in now) if (now[key as keyof MadeOf] !== before[key as keyof MadeOf]) return false;
+    return this.#selection.staysAs(now);
   }
 
   #recordFaults(): Fault[] {
@@ -278,14 +317,30 @@ export class Discovery {
     const trees = this.#findTrees(found);
     const same = known.size === found.size && [...found.keys()].every((path) => known.has(path));
     if (walked || !same) await this.#limits.read(root, [...found.keys()]);
-    const described = await this.#descriptions.describe(root, found, this.#records.running);
+    this.#found = found;
     this.#set = {
-      watched: trees.trees.length === 0 ? described : [...described, ...trees.trees.map(watchedTree)],
+      watched: await this.#describe(root, found, trees),
       trees,
       complete: tree.unreadable.length === 0 && !this.#stalled,
       faults,
       ended: this.#records.ended,
     };
+  }
+
+  async #describe(
+    root: string,
+    found: ReadonlyMap<string, Selected>,
+    { trees }: ProcessTrees,
+  ): Promise<readonly Watched[]> {
+    const described = await this.#descriptions.describe(root, found, this.#records.running);
+    return trees.length === 0 ? described : [...described, ...trees.map(watchedTree)];
+  }
+
+  /** A container's name may come, or be another, while nothing else changes. */
+  async #nameContainers(root: string): Promise<void> {
+    const isContainer = (entry: Selected) => entry !== null && 'kind' in entry && entry.kind === 'container';
+    if (![...this.#found.values()].some(isContainer)) return;
+    this.#set = { ...this.#set, watched: await this.#describe(root, this.#found, this.#set.trees) };
   }
 }
 

@@ -9,7 +9,7 @@ export interface PublishedPort {
   readonly containerPort: number;
 }
 
-const flags = ['proto', 'host-ip', 'host-port', 'container-ip', 'container-port'] as const;
+const flags: ReadonlySet<string> = new Set(['proto', 'host-ip', 'host-port', 'container-ip', 'container-port']);
 
 /** As the kernel's tables have it (RFC 5952). */
 function addressOf(text: string): string | null {
@@ -18,7 +18,7 @@ function addressOf(text: string): string | null {
 }
 
 function portOf(text: string | undefined): number | null {
-  const port = text !== undefined && /^[0-9]{1,5}$/.test(text) ? Number(text) : 0;
+  const port = /^[0-9]{1,5}$/.test(text ?? '') ? Number(text) : 0;
   return port > 0 && port < 65_536 ? port : null;
 }
 
@@ -28,17 +28,13 @@ function portOf(text: string | undefined): number | null {
  * (rootlessport, rootlesskit) say nothing of it there.
  */
 export function publishedPortOf(argv: readonly string[]): PublishedPort | null {
-  const [program = ''] = argv;
-  // Nearly none is one, and the words of all are looked at.
-  if (!program.endsWith('docker-proxy')) return null;
-  const rest = argv.slice(1);
-  if (program.slice(program.lastIndexOf('/') + 1) !== 'docker-proxy') return null;
+  if (!/(?:^|\/)docker-proxy$/.test(argv[0] ?? '')) return null;
   const values = new Map<string, string>();
-  for (let i = 0; i < rest.length; i += 1) {
+  for (let i = 1; i < argv.length; i += 1) {
     // Go's flags: one or two dashes, the value behind `=` or as the next word.
-    const [, name = '', inline] = /^--?([a-z-]+)(?:=(.*))?$/.exec(rest[i] as string) ?? [];
-    if (!flags.some((flag) => flag === name)) continue;
-    values.set(name, inline ?? rest[++i] ?? '');
+    const [, name, inline] = /^--?([a-z-]+)(?:=(.*))?$/.exec(argv[i]!) ?? [];
+    if (name === undefined || !flags.has(name)) continue;
+    values.set(name, inline ?? argv[++i] ?? '');
   }
   const hostAddress = addressOf(values.get('host-ip') ?? '0.0.0.0');
   const containerAddress = addressOf(values.get('container-ip') ?? '');

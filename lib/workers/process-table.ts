@@ -65,6 +65,9 @@ const hiding: ReadonlySet<number> = new Set([ENOENT, ESRCH, EPERM, EACCES]);
  */
 export class ProcessTable {
   readonly #options: Required<Omit<ProcessTableOptions, 'openFiles'>>;
+  /** Lists of one path each, which stay what they are. */
+  readonly #root: readonly string[];
+  readonly #loadavg: readonly string[];
   readonly #entries = new Map<number, Entry>();
   readonly #wanted = new Set<number>();
   /** Pids that /proc did not show, with the time of the last try. */
@@ -76,9 +79,13 @@ export class ProcessTable {
   #verifiedMs = Number.NEGATIVE_INFINITY;
   #listErrno: number | null = null;
   #generation = 0;
+  readonly #engines = new Map<number, Entry>();
+  #engineGeneration = 0;
 
   constructor(options: ProcessTableOptions) {
     const { openFiles: open, clock, procRoot } = options;
+    this.#root = Object.freeze([procRoot]);
+    this.#loadavg = Object.freeze([join(procRoot, 'loadavg')]);
     this.#options = { cgroupPrefix: '', markerVariable: null, settleMs: 10_000, verifyMs: 30_000, ...options };
     this.#files = new GuardedReader({
       open,
@@ -120,6 +127,16 @@ export class ProcessTable {
 
   all(): Iterable<KnownProcess> {
     return this.#entries.values();
+  }
+
+  /** Those that are engines. */
+  engines(): Iterable<KnownProcess> {
+    return this.#engines.values();
+  }
+
+  /** Rises with each change of one that is an engine, or was one. */
+  get engineGeneration(): number {
+    return this.#engineGeneration;
   }
 
   /** Whether /proc did not show the process when last asked: it has ended, or /proc hides it. */
@@ -168,10 +185,10 @@ export class ProcessTable {
   /** The pids of /proc; null where none was born since the last listing (unless `always`), and where it can't be listed. */
   async #list(always: boolean): Promise<ReadonlySet<number> | null> {
     const { procRoot } = this.#options;
-    const [loadavg] = await this.#files.read([join(procRoot, 'loadavg')], 256);
-    const lastPid = loadavg instanceof Buffer ? parseLoadavg(loadavg).lastPid : null;
+    const [loadavg] = await this.#files.readKept(this.#loadavg, 256);
+    const lastPid = typeof loadavg === 'string' ? parseLoadavg(loadavg).lastPid : null;
     if (!always && lastPid !== null && lastPid === this.#lastPid) return null;
-    const [entries] = await this.#files.list([procRoot]);
+    const [entries] = await this.#files.list(this.#root);
     this.#listErrno = typeof entries === 'number' && entries !== ETIMEDOUT ? entries : null;
     if (typeof entries !== 'object') return null;
     this.#lastPid = lastPid;
@@ -181,6 +198,7 @@ export class ProcessTable {
 
   #remove(pid: number): void {
     if (this.#entries.delete(pid)) this.#generation += 1;
+    if (this.#engines.delete(pid)) this.#engineGeneration += 1;
   }
 
   close(): void {
@@ -223,7 +241,10 @@ export class ProcessTable {
     if (same && (Object.keys(now) as (keyof typeof now)[]).every((key) => now[key] === old[key])) return;
     this.#generation += 1;
     const seenMs = old?.seenMs ?? nowMs;
-    this.#entries.set(pid, { pid, startTicks, comm, ...now, argv: known.argv, role, seenMs });
+    const entry = { pid, startTicks, comm, ...now, argv: known.argv, role, seenMs };
+    this.#entries.set(pid, entry);
+    if (this.#engines.delete(pid) || engine !== null) this.#engineGeneration += 1;
+    if (engine !== null) this.#engines.set(pid, entry);
   }
 
   #known({ cgroup, cmdline, environ }: Omit<ProcessFiles, 'stat'>, old: Entry | null) {

@@ -2,37 +2,66 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type RecordsRead, readRecords } from './records.js';
 
+/** A write within the clock's grain of a look does not show in the next one: what is younger is looked at again. */
+const grainMs = 50;
+
+/** The directories of records at one time. */
+interface Look {
+  /** Those that are there, and the runtime directory: a new one shows in the times of what it is in. */
+  readonly present: readonly string[];
+  /** Of `present`: what changes with each file that comes, goes or is replaced. */
+  readonly times: string;
+  /** All of them, of which some may be missing. */
+  readonly signature: string;
+  /** Whatever is written from now on shows. */
+  readonly isSettled: boolean;
+}
+
 /**
  * Records of workers, read again only when a file among them came, went or was replaced: writers rename into place, so
  * the directories' times tell. Gives the same object as long as nothing changed.
  */
 export function recordCache(dir: string, read: (dir: string) => Promise<RecordsRead> = readRecords) {
-  let signature: string | null = null;
+  let look: Look | null = null;
   let last: RecordsRead = { running: [], ended: [], launching: [], problems: [] };
   return async (): Promise<RecordsRead> => {
-    const now = await directoryTimes(dir);
-    // A write within the clock's grain of the last look would not show: what is young is read again.
-    if (now.text !== signature || Date.now() - now.newestMs < 50) {
+    if (look?.isSettled && (await timesOf(look.present)).join('\n') === look.times) return last;
+    const now = await lookAt(dir);
+    if (now.signature !== look?.signature || !now.isSettled) {
       const fresh = await read(dir);
-      if (now.text !== signature || JSON.stringify(fresh) !== JSON.stringify(last)) last = fresh;
-      signature = now.text;
+      if (now.signature !== look?.signature || JSON.stringify(fresh) !== JSON.stringify(last)) last = fresh;
     }
+    look = now;
     return last;
   };
 }
 
-async function directoryTimes(dir: string): Promise<{ readonly text: string; readonly newestMs: number }> {
+async function lookAt(dir: string): Promise<Look> {
+  const atMs = Date.now();
   const workers = join(dir, 'workers');
   const groups = await readdir(workers).catch(() => []);
   const paths = [dir, workers, join(dir, 'exits'), ...groups.sort().map((group) => join(workers, group))];
-  let newestMs = 0;
-  const times = await Promise.all(
+  const times = await timesOf(paths);
+  const isPresent = (i: number) => i === 0 || times[i] !== missing;
+  const newestMs = Math.max(
+    0,
+    ...times.map((time) => (time === missing ? 0 : Number(time.slice(time.lastIndexOf(' '))) / 1e6)),
+  );
+  return {
+    present: paths.filter((_path, i) => isPresent(i)),
+    times: times.filter((_time, i) => isPresent(i)).join('\n'),
+    signature: paths.map((path, i) => `${path} ${times[i]}`).join('\n'),
+    isSettled: atMs - newestMs >= grainMs,
+  };
+}
+
+const missing = '-';
+
+function timesOf(paths: readonly string[]): Promise<string[]> {
+  return Promise.all(
     paths.map(async (path) => {
       const found = await lstat(path, { bigint: true }).catch(() => null);
-      if (found === null) return `${path} -`;
-      newestMs = Math.max(newestMs, Number(found.mtimeMs));
-      return `${path} ${found.ino} ${found.uid} ${found.mode} ${found.mtimeNs}`;
+      return found === null ? missing : `${found.ino} ${found.uid} ${found.mode} ${found.mtimeNs}`;
     }),
   );
-  return { text: times.join('\n'), newestMs };
 }

@@ -19,9 +19,8 @@ const harmless =
 
 /** True where the value of an option or variable of this name must not leave the host. */
 export function isSecretName(name: string): boolean {
-  const bare = name.replace(/^-+/, '');
-  if (harmless.test(bare) || (tokenWord.test(bare) && countWord.test(bare))) return false;
-  return secretWord.test(bare) || secretTail.test(bare);
+  if (harmless.test(name) || (tokenWord.test(name) && countWord.test(name))) return false;
+  return secretWord.test(name) || secretTail.test(name);
 }
 
 /** Whether a label holds what looks like a secret: labels are public. */
@@ -99,9 +98,9 @@ function looksRandom(word: string): boolean {
   if (/^[0-9a-f]{32,}$/i.test(word) && /[0-9]/.test(word) && /[a-f]/i.test(word)) return true;
   const bare = withoutTrailing(word, '=');
   if (/^sha256-[0-9a-f]{64}$/.test(bare)) return false; // the digest of a blob
-  if (/^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i.test(bare)) return false; // a UUID names a thing (GPU, pod)
+  // The parts of a UUID, which names a thing (GPU, pod), are shorter.
   return bare.split(/[-_+]/).some((part) => {
-    if (part.length < 20 || !/[0-9]/.test(part) || !/[A-Za-z]/.test(part)) return false;
+    if (part.length < 20 || !/[0-9]/.test(part)) return false;
     // Random text changes between digit, upper and lower case at more than every third character; words do not.
     let changes = 0;
     for (let i = 1; i < part.length; i += 1) if (kindOf(part, i) !== kindOf(part, i - 1)) changes += 1;
@@ -133,54 +132,43 @@ export function redactText(value: string): string {
   );
 }
 
-const isNamePart = (character: string | undefined): boolean =>
-  character !== undefined && /[A-Za-z0-9_.-]/.test(character);
-const isBlank = (character: string | undefined): boolean => character !== undefined && /\s/.test(character);
+const isNamePart = (character: string | undefined): boolean => /^[A-Za-z0-9_.-]$/.test(character ?? '');
+const isBlank = (character: string | undefined): boolean => /^\s$/.test(character ?? '');
 
 /**
  * The name whose value `=` or `:` at `at` sets (`NAME=`, `X-Api-Key: `, `"api_key": `), and where the value begins; null where
  * it sets none. The name ends here, so that a harmless one in front (`--env=DB_PASSWORD=...`) does not swallow the one that counts.
  */
-function nameBefore(
-  text: string,
-  at: number,
-  from: number,
-): { readonly name: string; readonly valueAt: number } | null {
-  const isColon = text[at] === ':';
+function nameBefore(text: string, at: number): { readonly name: string; readonly valueAt: number } | null {
   let end = at;
   let valueAt = at + 1;
-  if (isColon) {
-    while (end > from && isBlank(text[end - 1])) end -= 1;
-    while (isBlank(text[valueAt])) valueAt += 1;
-    if (text.startsWith('//', valueAt)) return null;
-  } else if (isBlank(text[end - 1])) {
-    // An assignment of a program: `token = "x"`.
-    while (end > from && isBlank(text[end - 1])) end -= 1;
+  // Blanks stand behind a colon, and around the `=` of a program: `token = "x"`.
+  if (text[at] === ':' || isBlank(text[at - 1])) {
+    while (isBlank(text[end - 1])) end -= 1;
     while (isBlank(text[valueAt])) valueAt += 1;
   }
-  if (end > from && text[end - 1] === ']') end -= 1; // `os.environ["HF_TOKEN"] = "x"`
-  if (end > from && (text[end - 1] === '"' || text[end - 1] === "'")) end -= 1;
+  if (text[at] === ':' && text.startsWith('//', valueAt)) return null;
+  if (text[end - 1] === ']') end -= 1; // `os.environ["HF_TOKEN"] = "x"`
+  if (text[end - 1] === '"' || text[end - 1] === "'") end -= 1;
   let start = end;
-  while (start > from && isNamePart(text[start - 1])) start -= 1;
-  return start === end ? null : { name: text.slice(start, end), valueAt };
+  while (isNamePart(text[start - 1])) start -= 1;
+  return { name: text.slice(start, end), valueAt };
 }
 
 /** Replaces each value that stands behind the name of a secret. */
 function redactNamed(text: string): string {
   let result = '';
   let done = 0;
-  let from = 0;
   for (const { index: at } of text.matchAll(/[=:]/g)) {
+    // It is of a value that is hidden.
     if (at < done) continue;
-    const found = nameBefore(text, at, from);
-    from = at + 1;
+    const found = nameBefore(text, at);
     if (found === null || !isSecretName(found.name)) continue;
     value.lastIndex = found.valueAt;
     const length = value.exec(text)?.[0].length ?? 0;
     if (length === 0) continue;
     result += `${text.slice(done, found.valueAt)}${redacted}`;
     done = found.valueAt + length;
-    from = done;
   }
   return result + text.slice(done);
 }
@@ -238,7 +226,7 @@ export function redactCommand(argv: readonly string[], length: number = defaults
     else if (typeof secret === 'object') shown.push(argument.slice(0, secret.kept) + redacted);
     else {
       shown.push(argument);
-      if (secret === 'next' && i + 1 === argv.length) break;
+      if (i + 1 === argv.length) break;
       shown.push(redacted);
       // The secret itself may begin with `-`. Keys of an API may be several (vLLM: `--api-key A B`): all up to the next.
       if (secret === 'all') i = endOfValues(argv, i + 1) - 1;

@@ -13,7 +13,7 @@ export type Selected = Classified | WorkerRecord | null;
 interface SelectionOptions {
   readonly watch: readonly string[];
   readonly auto: boolean;
-  readonly processes: Pick<ProcessTable, 'all'>;
+  readonly processes: Pick<ProcessTable, 'engines'>;
   readonly threaded: ThreadedCgroups;
   readonly clock: Clock;
   /** How long a cgroup stays watched after its last engine or GPU process was seen, ms. */
@@ -44,6 +44,8 @@ export class Selection {
   readonly #globs: readonly ((path: string) => boolean)[];
   /** Until when a cgroup is watched because of an engine or GPU process that was seen in it. */
   readonly #held = new Map<string, number>();
+  /** A cgroup is held that was not at the last selection. */
+  #hasNewHeld = false;
   /** Workers that are recognized by their paths alone. */
   #named: ReadonlyMap<string, Classified> = new Map();
 
@@ -64,7 +66,9 @@ export class Selection {
 
   /** A GPU process was seen in this cgroup. */
   hold(path: string): void {
-    if (this.#options.auto) this.#held.set(path, this.#options.clock.now() + this.#options.keepMs);
+    if (!this.#options.auto) return;
+    this.#hasNewHeld ||= !this.#held.has(path);
+    this.#held.set(path, this.#options.clock.now() + this.#options.keepMs);
   }
 
   /** Keeps all holders watched. */
@@ -73,13 +77,22 @@ export class Selection {
     for (const path of this.#held.keys()) this.#held.set(path, until);
   }
 
+  /**
+   * Whether what is held is what it was at the last selection. Where all else is too (tree, records, engines) another
+   * selection would be the same. Engines keep their cgroups held, as in a selection.
+   */
+  staysAs(input: SharingInput): boolean {
+    if (this.#options.auto) this.#holdEngines(input);
+    const nowMs = this.#options.clock.now();
+    for (const until of this.#held.values()) if (until < nowMs) return false;
+    return !this.#hasNewHeld;
+  }
+
   /** Cgroups whose type has to be known for a selection. */
   *candidates(tree: CgroupTree): Iterable<string> {
     yield* this.#held.keys();
     if (this.#options.auto) {
-      for (const { engine, cgroup } of this.#options.processes.all()) {
-        if (engine !== null && cgroup !== null) yield cgroup;
-      }
+      for (const { cgroup } of this.#options.processes.engines()) if (cgroup !== null) yield cgroup;
     }
     for (const path of tree.paths) if (this.#globs.some((matches) => matches(path))) yield path;
   }
@@ -105,12 +118,13 @@ export class Selection {
       this.#addHeld(input, exists, found, faults);
     }
     for (const path of this.#unfinished(input)) found.delete(path);
+    this.#hasNewHeld = false;
     return found;
   }
 
-  #holdEngines(input: SharingInput, faults: Fault[]): void {
-    for (const { pid, engine, cgroup } of this.#options.processes.all()) {
-      if (engine === null || cgroup === null) continue;
+  #holdEngines(input: SharingInput, faults: Fault[] = []): void {
+    for (const { pid, engine, cgroup } of this.#options.processes.engines()) {
+      if (cgroup === null) continue;
       if (!isShared(cgroup, input)) this.hold(cgroup);
       else if (cgroup === '/' && !input.rootAdoptable) {
         faults.push({

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { FileReader } from '../io/file-reader.js';
 import { ETIMEDOUT } from '../io/guarded.js';
 
-type Files = Pick<FileReader, 'read' | 'list'>;
+type Files = Pick<FileReader, 'read' | 'readKept' | 'list'>;
 
 export interface CgroupTree {
   /** Paths of all cgroups below the root, relative to it (`/a/b`), parents first. */
@@ -22,9 +22,11 @@ const maxDepth = 24;
 const maxCgroups = 50_000;
 
 /** `nr_descendants` of a cgroup.stat, or null. */
-export function parseDescendants(content: Buffer | number): number | null {
+export function parseDescendants(content: Buffer | string | number): number | null {
   if (typeof content === 'number') return null;
-  const value = /^nr_descendants ([0-9]+)$/m.exec(content.toString('latin1'))?.[1];
+  const value = /^nr_descendants ([0-9]+)$/m.exec(
+    typeof content === 'string' ? content : content.toString('latin1'),
+  )?.[1];
   return value === undefined ? null : Number(value);
 }
 
@@ -32,8 +34,11 @@ export function parseDescendants(content: Buffer | number): number | null {
 export const countPath = (root: string): readonly string[] => Object.freeze([join(root, 'cgroup.stat')]);
 
 /** Number of cgroups below the root: one small read, by which a walk is left out while it is the same. */
-export async function countDescendants(files: Pick<Files, 'read'>, path: readonly string[]): Promise<number | null> {
-  const [content] = await files.read(path, 4096);
+export async function countDescendants(
+  files: Pick<Files, 'readKept'>,
+  path: readonly string[],
+): Promise<number | null> {
+  const [content] = await files.readKept(path, 4096);
   return parseDescendants(content ?? 0);
 }
 

@@ -56,6 +56,7 @@ export class TreeWorkers {
   readonly #options: TreeWorkersOptions;
   /** Processes that were seen to hold a GPU, by `identityKey`. */
   readonly #holders = new Map<string, ProcessIdentity>();
+  #holdersSeen = 0;
   #roots: readonly NamedRoot[] = [];
   #forest: Forest = emptyForest;
   #trees: ProcessTrees = noTrees;
@@ -65,10 +66,23 @@ export class TreeWorkers {
     this.#options = options;
   }
 
+  /** Rises with each process that is seen to hold a GPU and was not before. */
+  get holdersSeen(): number {
+    return this.#holdersSeen;
+  }
+
+  /** There is no tree, and of what runs only an engine could become one. */
+  get isEmpty(): boolean {
+    return this.#roots.length === 0 && this.#holders.size === 0;
+  }
+
   /** A process of no worker was seen to hold a GPU. */
   holdsGpu(pid: number): void {
     const process = this.#options.processes.get(pid);
-    if (process !== null) this.#holders.set(identityKey(process), process);
+    if (process === null) return;
+    const key = identityKey(process);
+    if (!this.#holders.has(key)) this.#holdersSeen += 1;
+    this.#holders.set(key, process);
   }
 
   /**

@@ -129,7 +129,7 @@ describe('a host at one moment', () => {
       '0 B',
       '512 KiB',
       '11.2 GiB',
-      '2.7 TiB',
+      '2.70 TiB',
     ]);
   });
 });

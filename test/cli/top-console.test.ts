@@ -179,12 +179,36 @@ describe('top: the mouse', () => {
   });
 
   test('the wheel moves the selection, and scrolls a detail', () => {
-    const down = scroll({ ...initialUi, view: 'gpus' }, 1, items);
+    const wheel = (ui: Ui, direction: 1 | -1) => scroll(ui, direction, items, shownOf(topState(items, { ui }), at(80)));
+    const down = wheel({ ...initialUi, view: 'gpus' }, 1);
     expect(screen(down).at(-1)).toMatch(/4 of 12$/);
-    expect(screen(scroll(down, -1, items)).at(-1)).toMatch(/1 of 12$/);
+    expect(screen(wheel(down, -1)).at(-1)).toMatch(/1 of 12$/);
     const open: Ui = { ...initialUi, detail: { kind: 'hive', key: 'beta' } };
-    expect(scroll(scroll(open, 1, items), -1, items).scroll).toBe(0);
-    expect(scroll(open, 1, items).scroll).toBe(3);
+    expect(wheel(wheel(open, 1), -1).scroll).toBe(0);
+    expect(wheel(open, 1).scroll).toBe(3);
+    expect(wheel({ ...open, help: true }, 1)).toMatchObject({ helpScroll: 3, scroll: 0 });
+  });
+
+  test('help and details are read to their end on 80 x 24, and no key scrolls past it', () => {
+    const size = at(80);
+    const detail = { kind: 'hive', key: 'beta' } as const;
+    for (const start of [pressed(['?'], size), { ...initialUi, detail }]) {
+      const shown = new Set<string>();
+      let ui = start;
+      for (let i = 0; i < 60; i++) {
+        for (const line of lines(ui, size)) shown.add(line.trim());
+        ui = pressed(['down'], size, ui);
+      }
+      expect(pressed(['end'], size, start)).toEqual(ui);
+      expect(pressed(['down', 'up'], size, ui)).toEqual(pressed(['up'], size, ui));
+      expect(pressed(['home'], size, ui)).toEqual(start);
+      const whole = lines(start, at(80, 100)).map((line) => line.trim());
+      expect(whole.slice(0, -1).filter((line) => !shown.has(line))).toEqual([]);
+    }
+    expect(lines(pressed(['?', 'pageDown', 'pageDown', 'pageDown'], size), size).at(-1)).toMatch(
+      /^Esc back .*lines \d+ to (\d+) of \1$/,
+    );
+    expect(pressed(['?', 'escape'], size).help).toBe(false);
   });
 
   test('a click anywhere, on any size, leaves a screen that can be drawn', () => {

@@ -66,6 +66,7 @@ describe('top: a frame', () => {
           detail: fc.constantFrom(...details),
           scroll: fc.integer({ min: 0, max: 500 }),
           help: fc.boolean(),
+          helpScroll: fc.integer({ min: 0, max: 500 }),
           filter: fc.constantFrom('', 'alpha', 'nothing has this', '日本'),
           typing: fc.boolean(),
           colours: fc.boolean(),

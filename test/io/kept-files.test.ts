@@ -1,4 +1,4 @@
-import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KeptFiles } from '../../lib/io/kept-files.js';
@@ -30,6 +30,44 @@ describe.skipIf(process.platform !== 'linux')('files that are kept open (needs L
       files.endBatch();
     }
     expect(open() - before).toBe(1);
+  });
+
+  it('stay the same open file from one read to the next', () => {
+    const files = new KeptFiles();
+    const descriptors = () =>
+      readdirSync('/proc/self/fd').filter((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`) === at(5);
+        } catch {
+          // That of the list itself.
+          return false;
+        }
+      });
+    files.read(at(5), 100);
+    const first = descriptors();
+    expect(first).toHaveLength(1);
+    // One that was closed would have its number free for the next.
+    const other = openSync(at(6), 'r');
+    for (let i = 0; i < 3; i++) expect(files.read(at(5), 100)).toBe('first 5');
+    closeSync(other);
+    for (let i = 0; i < 3; i++) files.read(at(5), 100);
+    expect(descriptors()).toEqual(first);
+    expect(files.read(at(6), 100)).toBe('first 6');
+    expect(descriptors()).toEqual(first);
+  });
+
+  it('that nobody asks for stay for 256 batches, and are closed by the 512th', () => {
+    const files = new KeptFiles();
+    const before = open();
+    for (const i of [11, 12]) files.read(at(i), 100);
+    const after = (batches: number) => {
+      for (let batch = 0; batch < batches; batch++) {
+        files.read(at(12), 100);
+        files.endBatch();
+      }
+      return open() - before;
+    };
+    expect([after(256), after(200), after(56)]).toEqual([2, 2, 1]);
   });
 
   it('are cut where they are longer, and another that took the name of one is read, or its error given', () => {

@@ -87,6 +87,7 @@ Which small faults in the code the unit tests notice. Written by \`npm run docs:
     npm run test:mutation -- --since HEAD^           # only lines that differ
     npm run test:mutation -- sampling --record       # and writes the result down here
     npm run test:mutation -- queen --sample 10 --record
+    npm run test:mutation -- lib/queen/liveness.ts --own --record
 
 Stryker changes the code in one place at a time, and the unit tests of the room (\`test/mutation/rooms.js\`) run on each change
 that they reach. Property tests draw 25 times, always the same. Not changed are texts with a space in them, which people read. A
@@ -99,7 +100,8 @@ mutant costs a run of its tests in a thread that is kept, 0.3 s on a quiet machi
 - **unreached**: only tests of daemons, processes or other rooms run this code.
 - **static**: runs once, as the module is loaded: tables and patterns. Not tried.
 
-Some files were measured with a few of their room's tests (\`--tests\`), so that all of the room's find no less than is said here.
+Most files were measured with those of their room's tests that import them (\`--own\`) or with a few (\`--tests\`), which costs a minute where
+the room costs an hour: all of the room's tests find no less than is said here.
 
 The score is noticed of noticed and survived; ${leastPercent} % is the least for a room.
 

@@ -1,9 +1,9 @@
-// `npm run test:mutation [-- ROOM|FILE...] [--since REF] [--seconds N] [--concurrency N] [--record] [--dry] [--tests FILE] [--sample PERCENT [--seed N]]`: changes the code of a room in
+// `npm run test:mutation [-- ROOM|FILE...] [--since REF] [--seconds N] [--concurrency N] [--record] [--dry] [--own] [--tests FILE] [--sample PERCENT [--seed N]]`: changes the code of a room in
 // every small way that Stryker knows, and runs the room's unit tests on each change. Without a name: all rooms, then the
 // planted faults (C++ among them). `--since`: only lines that differ from a commit. `--seconds`: as many mutants as fit.
 // `--record`: the result of whole files goes into measured.json and docs/mutation.md. `--dry`: only whether the tests pass on the copy.
-// `--tests FILE` (may be repeated): these tests instead of the room's, which is faster, and finds no more. `--sample`: so many
-// percent of the mutants, drawn from a seed.
+// `--own`: of the room's tests those that import what is changed; `--tests FILE` (may be repeated): these tests. Both are faster,
+// and find no more. `--sample`: so many percent of the mutants, drawn from a seed.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { at, isMain, must, read, run } from '../../scripts/run.js';
 import { currentDocument } from './document.js';
 import { changedLines, changeVerdict, sampleOf, verdictOf } from './judge.js';
-import { filesOf, roomOf, rooms } from './rooms.js';
+import { filesOf, otherTests, roomOf, rooms } from './rooms.js';
 
 const directory = 'test-results/mutation';
 /** Where Stryker puts its copy of the tree; another run has another. */
@@ -42,8 +42,9 @@ const configOf = (mutate, { concurrency, dry }) => ({
 });
 
 /** Runs Stryker on the files (or `FILE:FROM-TO`) of a room; the lines that it wrote, and why it ended. */
-async function mutateRoom({ name, tests: all }, mutate, limits) {
-  const tests = limits.tests ?? all;
+async function mutateRoom(room, mutate, limits) {
+  const { name } = room;
+  const tests = limits.tests ?? room.tests;
   const [config, lines, log] = ['config.json', 'lines', 'log'].map((kind) => `${directory}/${name}.${kind}`);
   mkdirSync(at(directory), { recursive: true });
   writeFileSync(at(config), JSON.stringify(configOf(mutate, limits), null, 2));
@@ -53,6 +54,7 @@ async function mutateRoom({ name, tests: all }, mutate, limits) {
     HIVEPULSE_MUTATION_DRAWS: '25',
     HIVEPULSE_MUTATION_LINES: at(lines),
     HIVEPULSE_MUTATION_TESTS: tests.join(' '),
+    HIVEPULSE_MUTATION_OTHER_TESTS: (limits.own ? otherTests(room, mutate) : []).join(' '),
     HIVEPULSE_MUTATION_SAMPLE: JSON.stringify(limits.sample),
   };
   const command = `exec node node_modules/@stryker-mutator/core/bin/stryker.js run ${config} >${log} 2>&1`;
@@ -168,14 +170,16 @@ async function main() {
       concurrency: { type: 'string' },
       record: { type: 'boolean', default: false },
       dry: { type: 'boolean', default: false },
+      own: { type: 'boolean', default: false },
       tests: { type: 'string', multiple: true },
       sample: { type: 'string' },
       seed: { type: 'string', default: '1' },
     },
   });
-  const { since, seconds, dry, tests } = values;
+  const { since, seconds, dry, own, tests } = values;
   const limits = {
     dry,
+    own,
     tests,
     sample: values.sample === undefined ? null : { percent: Number(values.sample), seed: values.seed },
     isChange: since !== undefined,

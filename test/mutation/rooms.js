@@ -1,6 +1,7 @@
 // What `npm run test:mutation` changes and which tests must notice, by room: unit tests only, nothing that waits on real time
 // or starts daemons.
-import { read } from '../../scripts/run.js';
+import { readFileSync } from 'node:fs';
+import { at, read } from '../../scripts/run.js';
 
 /** @type {readonly { name: string, changes: RegExp, tests: readonly string[] }[]} */
 export const rooms = [
@@ -42,8 +43,21 @@ export const rooms = [
 
 export const roomOf = (file) => rooms.find(({ changes }) => changes.test(file));
 
+const filesUnder = (directory) =>
+  read('git', ['ls-files', '--cached', '--others', '--exclude-standard', directory]).split('\n');
+
 /** The sources of a room. */
-export const filesOf = (room) =>
-  read('git', ['ls-files', '--cached', '--others', '--exclude-standard', 'lib'])
-    .split('\n')
-    .filter((file) => file.endsWith('.ts') && roomOf(file) === room);
+export const filesOf = (room) => filesUnder('lib').filter((file) => file.endsWith('.ts') && roomOf(file) === room);
+
+/** The tests that import none of some files, or only types of them; none where that would be all of the room's. */
+export function otherTests(room, files) {
+  const names = files.map((file) => `/${file.replace(/\.ts(:.*)?$/, '.js')}'`);
+  const isOwn = (test) => {
+    const imports = readFileSync(at(test), 'utf8').replace(/^import type .*$/gm, '');
+    return names.some((name) => imports.includes(name));
+  };
+  const all = filesUnder('test').filter((file) => file.endsWith('.test.ts'));
+  const directories = room.tests.map((pattern) => /^[^*!{]*\//.exec(pattern)[0]);
+  const own = all.filter((file) => directories.some((directory) => file.startsWith(directory)) && isOwn(file));
+  return own.length === 0 ? [] : all.filter((file) => !own.includes(file));
+}

@@ -4,7 +4,9 @@ import { keepThread } from './kept-thread.js';
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
-/** For `npm run test:mutation` alone, which says by HIVEPULSE_MUTATION_TESTS which tests a room has. */
+const listed = (name: string) => (process.env[name] ?? '').split(' ');
+
+/** For `npm run test:mutation` alone, which says by HIVEPULSE_MUTATION_TESTS which tests a room has, and which of them are left out. */
 export default defineConfig({
   root: path('../..'),
   plugins: [keepThread],
@@ -13,9 +15,12 @@ export default defineConfig({
     alias: [{ find: /^fast-check$/, replacement: path('few-draws.ts') }],
   },
   test: {
-    include: (process.env.HIVEPULSE_MUTATION_TESTS ?? '').split(' '),
+    include: listed('HIVEPULSE_MUTATION_TESTS'),
     // A room's tests that measure time fail where each line counts its mutants.
-    exclude: ['test/**/*.slow.test.ts', 'test/**/*linear.test.ts', 'test/suites/**', 'node_modules/**'],
+    exclude: [
+      ...['test/**/*.slow.test.ts', 'test/**/*linear.test.ts', 'test/suites/**', 'node_modules/**'],
+      ...listed('HIVEPULSE_MUTATION_OTHER_TESTS').filter((file) => file !== ''),
+    ],
     isolate: false,
     testTimeout: 30_000,
     hookTimeout: 30_000,

@@ -3,8 +3,8 @@ export const faults = [
   {
     name: 'I/O rates are always 0',
     file: 'lib/sampling/rates.ts',
-    from: 'summed ? summed.read : (io?.readRate ?? null)',
-    to: 'summed ? summed.read : io === null ? null : 0',
+    from: 'ioReadBytesPerSecond: io.readRate',
+    to: 'ioReadBytesPerSecond: io.readRate === null ? null : 0',
     tests: ['test/sampling/rates.test.ts'],
   },
   {
@@ -17,8 +17,8 @@ export const faults = [
   {
     name: 'I/O rates of processes are always 0',
     file: 'lib/sampling/rates.ts',
-    from: 'summed ? summed.write : (io?.writeRate ?? null)',
-    to: 'summed ? 0 : (io?.writeRate ?? null)',
+    from: "writeRate: rate('ioWriteBytes')",
+    to: 'writeRate: 0',
     tests: ['test/sampling/rates.test.ts'],
   },
   {
@@ -72,7 +72,7 @@ export const faults = [
   },
   {
     name: 'spread does not count reservations on a host',
-    file: 'lib/queen/capacity.ts',
+    file: 'lib/queen/host-room.ts',
     from: 'hive.workers.size + (promised?.size ?? 0)',
     to: 'hive.workers.size',
     tests: ['test/queen/reservations.test.ts'],

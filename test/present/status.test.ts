@@ -18,6 +18,7 @@ import {
   workerStateStyles,
 } from '../../lib/present/status.js';
 import {
+  bytesOfWhole,
   formatAge,
   formatBytes,
   formatCelsius,
@@ -63,7 +64,12 @@ describe('status styles', () => {
     [formatBytes, 1023, '1023 B'],
     [formatBytes, 1536 * 1024, '2 MiB'],
     [formatBytes, 80 * 1024 ** 3, '80.0 GiB'],
-    [formatBytes, 3 * 1024 ** 4, '3.0 TiB'],
+    [formatBytes, 1024 ** 2 - 1, '1 MiB'],
+    [formatBytes, 1023.96 * 1024 ** 3, '1.00 TiB'],
+    [formatBytes, 3 * 1024 ** 4, '3.00 TiB'],
+    [formatBytes, 312.44 * 1024 ** 4, '312.4 TiB'],
+    [formatGib, 1023.9 * 1024 ** 3, '1023.9 GiB'],
+    [formatGib, 2015 * 1024 ** 3, '1.97 TiB'],
     [formatGib, 0, '0.0 GiB'],
     [formatGib, 512 * 1024 ** 2, '0.5 GiB'],
     [formatGib, 9 * 1024 ** 2, '9 MiB'],
@@ -93,6 +99,30 @@ describe('status styles', () => {
     expect(formatGibOf(null, 80 * 1024 ** 3)).toBe('— / 80.0 GiB');
     expect(formatGibOf(61.2 * 1024 ** 3, 80 * 1024 ** 3)).toBe('61.2 / 80.0 GiB');
     expect(formatGibOf(null, null)).toBe('—');
+    expect(formatGibOf(358 * 1024 ** 3, 2015 * 1024 ** 3)).toBe('0.35 / 1.97 TiB');
+    expect(formatGibOf(2015 * 1024 ** 3, null)).toBe('1.97 / — TiB');
+  });
+
+  it('a part and its whole have one unit, unless the part would read as nothing', () => {
+    const words = (part: number | null, whole: number | null) => Object.values(bytesOfWhole(part, whole)).join(' of ');
+    expect(words(1003 * 1024 ** 3, 2519 * 1024 ** 3)).toBe('0.98 TiB of 2.46 TiB');
+    expect(words(61.2 * 1024 ** 3, 80 * 1024 ** 3)).toBe('61.2 GiB of 80.0 GiB');
+    expect(words(4 * 1024 ** 3, 2519 * 1024 ** 3)).toBe('4.0 GiB of 2.46 TiB');
+    expect(words(null, 80 * 1024 ** 3)).toBe('— of 80.0 GiB');
+    expect(words(0, null)).toBe('0 B of —');
+  });
+
+  it('bytes are written in the unit in which they are below 1,024, and never as more or less than they are', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 2 ** 52 }), (bytes) => {
+        const [value = '', unit = ''] = formatBytes(bytes).split(' ');
+        const scale = 1024 ** ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'].indexOf(unit);
+        expect(Number(value)).toBeLessThan(1024);
+        const step = 10 ** -(value.split('.')[1]?.length ?? 0) * scale;
+        expect(Math.abs(Number(value) * scale - bytes)).toBeLessThanOrEqual(step / 2 + 1);
+        if (bytes >= 1024 ** 3) expect(formatGib(bytes)).toBe(formatBytes(bytes));
+      }),
+    );
   });
 
   it('an exit of which nothing is known is not told as code 0', () => {

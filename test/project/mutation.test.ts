@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 const load = (name: string) => import(new URL(`../mutation/${name}.js`, import.meta.url).href);
 const { changedLines, changeVerdict, isEnough, isSame, originalOf, rowOf, scoreOf, verdictOf } = await load('judge');
 const { currentDocument, mutationDocument } = await load('document');
-const { filesOf, roomOf, rooms } = await load('rooms');
+const { filesOf, otherTests, roomOf, rooms } = await load('rooms');
 const { constantFaults } = await load('../planted/constants');
 const { faults } = await load('../planted/faults');
 const { nativeFaults } = await load('../planted/native-faults');
@@ -46,6 +46,22 @@ describe('mutants: what is changed', () => {
     }
     expect(roomOf('lib/queen/merge.ts').name).toBe('contract');
     expect(roomOf('lib/cli/main.ts')).toBeUndefined();
+  });
+});
+
+describe('mutants: the tests of a file', () => {
+  const roomNamed = (name: string) => rooms.find((room: { name: string }) => room.name === name);
+
+  test('are those of its room that import it, whichever lines of it were changed', () => {
+    const others: string[] = otherTests(roomNamed('sampling'), ['lib/sampling/rates.ts:3-9']);
+    expect(others).not.toContain('test/sampling/rates.test.ts');
+    expect(others).toContain('test/sampling/state.test.ts');
+    const ofTwo: string[] = otherTests(roomNamed('sampling'), ['lib/sampling/rates.ts', 'lib/sampling/state.ts']);
+    expect(others.filter((file) => !ofTwo.includes(file))).toContain('test/sampling/state.test.ts');
+  });
+
+  test('are all of the room where none imports it', () => {
+    expect(otherTests(roomNamed('sampling'), ['lib/sampling/no-such-file.ts'])).toEqual([]);
   });
 });
 

@@ -160,6 +160,95 @@ describe('placement', () => {
     expect(chosen({ gpuCount: 2 })).toEqual(['a1', 'a0']);
   });
 
+  /** The GPUs of the first candidate, or why there is none. */
+  const chosenOn = (on: PlacementHost, request: PlacementRequest) => {
+    const { candidates, refusals } = placementCandidates([on], request);
+    return candidates[0]?.gpus.map(({ uuid }) => uuid) ?? [refusals[0]?.reason, refusals[0]?.detail];
+  };
+
+  it.each([
+    ['binPack', ['small']],
+    ['mostFree', ['large']],
+    ['spread', ['middle']],
+  ] as const)('%s chooses between the GPUs of a host, whatever their order', (strategy, expected) => {
+    const gpus = [gpu('small', 8), gpu('large', 24, { workerCount: 2 }), gpu('middle', 16)];
+    for (const order of [gpus, [...gpus].reverse(), [gpus[1]!, gpus[2]!, gpus[0]!]])
+      expect(chosenOn(host('a', order), ask(5, { strategy }))).toEqual(expected);
+  });
+
+  it('a GPU that is not wholly well comes last by any strategy, whatever its order', () => {
+    const gpus = [gpu('worn', 8, { health: 'degraded' }), gpu('b', 12), gpu('c', 10, { health: 'degraded' })];
+    for (const strategy of ['binPack', 'mostFree', 'spread'] as const)
+      for (const order of [gpus, [...gpus].reverse()])
+        expect(chosenOn(host('a', order), ask(5, { strategy }))).toEqual(['b']);
+  });
+
+  it('of several GPUs the scarcest counts by mostFree, and what is left on all of them by binPack', () => {
+    const uneven = host('uneven', [gpu('0', 20), gpu('1', 60)]);
+    const even = host('even', [gpu('2', 42), gpu('3', 43)]);
+    const first = (strategy: 'mostFree' | 'binPack') =>
+      placementCandidates([uneven, even], ask(5, { strategy, gpuCount: 2 })).candidates[0]?.hive;
+    expect([first('mostFree'), first('binPack')]).toEqual(['even', 'uneven']);
+  });
+
+  it('spread counts workers on the GPUs, then on the host, then the room', () => {
+    const hosts = [
+      host('busyGpu', [gpu('0', 90, { workerCount: 1 })]),
+      host('busyHost', [gpu('1', 80)], { workerCount: 3 }),
+      host('small', [gpu('2', 20)], { workerCount: 2 }),
+      host('large', [gpu('3', 70)], { workerCount: 2 }),
+    ];
+    const { candidates } = placementCandidates(hosts, ask(5, { strategy: 'spread' }));
+    expect(candidates.map(({ hive }) => hive)).toEqual(['large', 'small', 'busyHost', 'busyGpu']);
+  });
+
+  it('a GPU whose room is not known is no room, not even for nothing', () => {
+    const unknown = host('a', [gpu('0', null)]);
+    expect(chosenOn(unknown, ask(0))).toEqual(['notEnoughVram', 'largest not known']);
+    expect(chosenOn(host('a', [gpu('0', null), gpu('1', 0)]), ask(0))).toEqual(['1']);
+    const notAll = { gpusKnown: 'unknown', gpusReason: 'one does not answer' } as const;
+    expect(chosenOn(host('a', [gpu('0', null)], notAll), ask(1))[0]).toBe('gpusUnknown');
+    expect(chosenOn(host('a', [gpu('0', null), gpu('1', 9)], notAll), ask(1))).toEqual(['1']);
+  });
+
+  it('a host that an admin took out says so', () => {
+    const cordoned = host('a', [gpu('0', 24)], { cordonReason: 'a fan' });
+    expect(chosenOn(cordoned, ask(1))).toEqual(['cordoned', 'an admin cordoned it: a fan']);
+  });
+
+  it('of several vendors the one is chosen that fits better, and the largest room of any of them is named', () => {
+    const of = (uuid: string, freeGib: number, vendor: string) => gpu(uuid, freeGib, { vendor });
+    const gpus = [of('n0', 40, 'NVIDIA'), of('n1', 41, 'NVIDIA'), of('a0', 12, 'AMD'), of('a1', 13, 'AMD')];
+    expect(chosenOn(host('a', gpus), ask(5, { gpuCount: 2 }))).toEqual(['a0', 'a1']);
+    expect(chosenOn(host('a', gpus), ask(20, { gpuCount: 2 }))).toEqual(['n0', 'n1']);
+    expect(chosenOn(host('a', [...gpus].reverse()), ask(50))).toEqual(['notEnoughVram', 'largest 41.0 GiB']);
+    expect(chosenOn(host('a', []), ask(0, { gpuCount: 2 }))[0]).toBe('gpusUnknown');
+  });
+
+  it.each([
+    ['nothing of it', 'device', 1, {}, null, 'fits'],
+    ['nothing of it, in so many words', 'device', 1, { memoryBytes: 0 }, null, 'fits'],
+    ['a GPU that shares it, whose free room is it already', 'unified', 1, {}, null, 'fits'],
+    ['two that share it', 'unified', 2, {}, null, 'available memory is not known'],
+    ['two that share it, a byte too much', 'unified', 2, {}, gib(80) - 1, 'available 80.0 GiB, asked: 80.0 GiB'],
+    ['two that share it, all of it', 'unified', 2, {}, gib(80), 'fits'],
+    ['some of it beside a GPU', 'device', 1, { memoryBytes: gib(3) }, null, 'available memory is not known'],
+    ['more than there is', 'device', 1, { memoryBytes: gib(3) }, gib(2), 'available 2.0 GiB, asked: 3.0 GiB'],
+    ['all of it', 'device', 1, { memoryBytes: gib(3) }, gib(3), 'fits'],
+    [
+      'a GPU that shares it and more',
+      'unified',
+      1,
+      { memoryBytes: gib(3) },
+      gib(42),
+      'available 42.0 GiB, asked: 43.0 GiB',
+    ],
+  ] as const)('memory of the host: %s', (_what, memoryKind, gpuCount, fields, memoryAvailableBytes, expected) => {
+    const on = host('a', [gpu('0', 90, { memoryKind }), gpu('1', 91, { memoryKind })], { memoryAvailableBytes });
+    const found = chosenOn(on, ask(40, { gpuCount, ...fields }));
+    expect(found).toEqual(expected === 'fits' ? ['0', '1'].slice(0, gpuCount) : ['notEnoughMemory', expected]);
+  });
+
   it('binPack leaves the least room over', () => {
     expect(chosen(ask(8))).toEqual(['b0', 'a0', 'c0']);
     expect(chosen(ask(10, { strategy: 'binPack' }))).toEqual(['a0', 'c0']);

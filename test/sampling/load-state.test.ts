@@ -14,18 +14,52 @@ const base: StateInput = {
   ...{ gpuUtilizationPercent: 0, cpuPercent: 0, engine: engine(), isLoading: false },
 };
 
-/** States at one sample a second, from the first on. */
-function run(inputs: readonly Partial<StateInput>[]): string[] {
+/** States at one sample a second, from the first on, on a machine that has run for a while. */
+function run(inputs: readonly Partial<StateInput>[], over: Partial<typeof options> = {}): string[] {
   let memory: StateMemory | null = null;
   return inputs.map((input, second) => {
-    const next = workerState(memory, { ...base, ...input }, second * 1000, options);
+    const next = workerState(memory, { ...base, ...input }, 5e8 + second * 1000, { ...options, ...over });
     memory = next.memory;
     return next.state;
   });
 }
 const seconds = (count: number, input: (second: number) => Partial<StateInput>) =>
   Array.from({ length: count }, (_, second) => input(second));
+const limits = { stalledAfterMs: 29_000, spinningAfterMs: 110_000, staleAfterMs: 4000 };
+const nothing = { stillMs: null, quietMs: null, working: false };
 const last = (inputs: readonly Partial<StateInput>[]) => run(inputs).at(-1);
+
+describe('what the figures of an engine say', () => {
+  it.each([
+    ['requests that wait', { running: 0, waiting: 1 }, 'saturated'],
+    ['nothing but that some wait', { running: null, waiting: 1 }, 'saturated'],
+    ['every slot', { running: 3, capacity: 3 }, 'saturated'],
+    ['all slots but one', { running: 2, capacity: 3 }, 'busy'],
+    ['no slots at all, as it says', { running: 2, capacity: 0 }, 'busy'],
+    ['no slots at all, and nothing runs', { running: 0, capacity: 0 }, 'quiet'],
+    ['a cache that is full', { running: 1, kvPercent: 98 }, 'saturated'],
+    ['a cache that is nearly full', { running: 1, kvPercent: 97.9 }, 'busy'],
+    ['a full cache of nobody, which is kept for prompts to come', { running: 0, kvPercent: 100 }, 'quiet'],
+    ['a request whose prompt takes long', { running: 1, progressAgeMs: 20_000 }, 'busy'],
+    ['a request, without a count of its work', { running: 1, progressAgeMs: null }, 'busy'],
+    ['no request, without a count of its work', { running: 0, progressAgeMs: null }, 'quiet'],
+    ['work that was counted just now', { running: 0, progressAgeMs: 2999 }, 'busy'],
+    ['work that was counted three seconds ago', { running: 0, progressAgeMs: 3000 }, 'quiet'],
+    ['nothing of what runs', { running: null, progressAgeMs: 100 }, null],
+    ['that it sleeps', { running: 2, waiting: 5, sleeping: true }, 'sleeping'],
+    ['not whether it sleeps', { running: 0, sleeping: null }, 'quiet'],
+  ] as const)('%s', (_what, over, verdict) => {
+    expect(loadVerdict(engine(over), nothing, limits)).toBe(verdict);
+    // However old it is to the limit, or its age unknown; beyond it says nothing of an engine that does nothing.
+    expect(loadVerdict(engine({ ...over, ageMs: 4000 }), nothing, limits)).toBe(verdict);
+    expect(loadVerdict(engine({ ...over, ageMs: null }), nothing, limits)).toBe(verdict);
+    const old = loadVerdict(engine({ ...over, ageMs: 4001 }), nothing, limits);
+    expect(old).toBe(verdict === 'sleeping' ? 'sleeping' : null);
+    // One that works is what it was, and at least busy.
+    const works = loadVerdict(engine({ ...over, ageMs: 4001 }), { ...nothing, working: true }, limits);
+    expect(works).toBe(verdict === 'sleeping' || verdict === 'saturated' ? verdict : 'busy');
+  });
+});
 
 describe('the state of a worker whose engine says its load', () => {
   it('is by its requests alone: a busy GPU makes it not busy, an idle one not idle', () => {
@@ -62,6 +96,15 @@ describe('the state of a worker whose engine says its load', () => {
     expect(last([{ ready: false, engine: null }])).toBe('starting');
   });
 
+  it('is saturated for idleForMs after it was, and no longer; nor after its engine says nothing more', () => {
+    const full = { engine: engine({ running: 4, capacity: 4 }) };
+    const busy = { engine: engine({ running: 3, capacity: 4 }) };
+    expect(run([full, busy, busy, busy], { idleForMs: 2000 })).toEqual(['saturated', 'saturated', 'busy', 'busy']);
+    expect(run([full, { engine: null, gpuUtilizationPercent: 90 }])).toEqual(['saturated', 'busy']);
+    const justBooted = workerState(null, { ...base, ...busy }, 100, options);
+    expect([...run([busy]), justBooted.state]).toEqual(['busy', 'busy']);
+  });
+
   it('is by GPU and CPU where it says nothing of what runs', () => {
     const silent = engine({ running: null, waiting: null });
     expect(last(seconds(5, () => ({ engine: silent, gpuUtilizationPercent: 40 })))).toBe('busy');
@@ -82,6 +125,14 @@ describe('an engine that does not answer', () => {
     expect(last(seconds(20, wasIdle))).toBe('busy');
   });
 
+  it('and works stays what it was, be it at its GPU alone or at a fifth of a core', () => {
+    const stateWith = (does: Partial<StateInput>) => last(seconds(20, (s) => ({ engine: old(s), ...does })));
+    expect(stateWith({ gpuUtilizationPercent: 80 })).toBe('saturated');
+    expect(stateWith({ cpuPercent: 20 })).toBe('saturated');
+    expect(stateWith({ cpuPercent: 19.9 })).toBe('idle');
+    expect(stateWith({ cpuPercent: null })).toBe('idle');
+  });
+
   it('and had no requests is by GPU and CPU', () => {
     expect(last(seconds(20, (s) => ({ engine: old(s, { running: 0 }) })))).toBe('idle');
   });
@@ -97,6 +148,37 @@ describe('a stall', () => {
     expect(states.slice(30)).toEqual(Array(10).fill('stalled'));
     // Silent as well.
     expect(last(seconds(40, (s) => ({ engine: stuck(s, { ageMs: s * 1000 }) })))).toBe('stalled');
+  });
+
+  it('is one whatever of its requests wait', () => {
+    const requests = (running: number | null, waiting: number | null) =>
+      run(seconds(32, (s) => ({ engine: stuck(s, { running, waiting }) }))).indexOf('stalled');
+    expect([requests(2, 2), requests(null, 3), requests(1, null), requests(null, null)]).toEqual([30, 30, 30, -1]);
+  });
+
+  it('is as long as its CPU is at rest, to the limit of idle; where that is not known, only when it may not even spin', () => {
+    const since = (cpuPercent: number | null) =>
+      run(seconds(130, (s) => ({ engine: stuck(s), cpuPercent }))).indexOf('stalled');
+    expect([since(5.5), since(5.6), since(null)]).toEqual([30, 120, 120]);
+  });
+
+  it('is none of an engine that counts no work and works', () => {
+    const silent = (over: Partial<StateInput>) =>
+      run(seconds(200, (s) => ({ engine: stuck(s, { progressAgeMs: null, ageMs: s * 1000 }), ...over })));
+    expect(silent({ gpuUtilizationPercent: 90 })).not.toContain('stalled');
+    expect(silent({}).indexOf('stalled')).toBe(30);
+  });
+
+  it('counts from when CPU and GPU came to rest', () => {
+    const states = run(seconds(60, (s) => ({ engine: stuck(s), gpuUtilizationPercent: s < 20 ? 70 : 0 })));
+    expect(states.indexOf('stalled')).toBe(50);
+    const again = seconds(80, (s) => ({ engine: stuck(s), gpuUtilizationPercent: s === 20 ? 70 : 0 }));
+    expect(run(again).indexOf('stalled')).toBe(51);
+    const cpuOnly = seconds(60, (s) => ({ engine: stuck(s), cpuPercent: s === 20 ? 70 : 0 }));
+    expect(run(cpuOnly).indexOf('stalled')).toBe(51);
+    const polls = (s: number) => ({ engine: stuck(s, { stepwise: false }), cpuPercent: 90 });
+    const spins = seconds(160, (s) => ({ ...polls(s), gpuUtilizationPercent: s === 20 ? 70 : 0 }));
+    expect(run(spins).indexOf('stalled')).toBe(141);
   });
 
   it('ends with the first progress', () => {
@@ -127,7 +209,6 @@ describe('a stall', () => {
       ...{ sleeping: fc.option(fc.boolean()), progressAgeMs: fc.option(fc.nat()), ageMs: fc.option(fc.nat()) },
       ...{ capacity: fc.option(fc.nat(9)), stepwise: fc.boolean() },
     });
-    const limits = { stalledAfterMs: 29_000, spinningAfterMs: 110_000, staleAfterMs: 4000 };
     fc.assert(
       fc.property(evidence, hardware, (of, does) => {
         expect(['stalled', 'saturated']).not.toContain(loadVerdict(of, does, limits));
@@ -137,7 +218,6 @@ describe('a stall', () => {
 
   it('that is one stays one the longer it lasts', () => {
     const ages = fc.tuple(fc.integer({ min: 30_000, max: 1e6 }), fc.nat(1e6));
-    const limits = { stalledAfterMs: 29_000, spinningAfterMs: 110_000, staleAfterMs: 4000 };
     fc.assert(
       fc.property(ages, fc.boolean(), ([ms, more], stepwise) => {
         const at = (age: number) =>

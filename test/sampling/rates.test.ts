@@ -253,6 +253,56 @@ describe('rates', () => {
       expect(reads([0, [of(1, 7)]], [1000, [of(1, 7)]], [1000, [of(1, 7)]])).toEqual([null, 0, null]);
     });
 
+    it('of two readings a thousandth of a millisecond apart have a rate, of nearer ones none', () => {
+      expect(reads([0, [of(1, 5)]], [0.001, [of(1, 6)]])).toEqual([null, 1e6]);
+      expect(reads([0, [of(1, 5)]], [0.0009, [of(1, 6)]])).toEqual([null, null]);
+    });
+
+    it('one that was read twice in a pass is as it was the last time', () => {
+      expect(reads([0, [of(1, 5), of(2, 7)]], [1000, [of(1, 8), of(2, 9), of(2, 12)]])).toEqual([null, 8]);
+      expect(reads([0, [of(1, 5), of(1, 6)]], [1000, [of(1, 9)]])).toEqual([null, 3]);
+    });
+
+    it('are each compared with itself, in whatever order they come, and with nobody of another start', () => {
+      const processes = fc.array(
+        fc.record({
+          pid: fc.integer({ min: 1, max: 6 }),
+          startTicks: fc.integer({ min: 1, max: 2 }),
+          bytes: fc.nat(900),
+        }),
+        { maxLength: 8 },
+      );
+      type Drawn = { readonly pid: number; readonly startTicks: number; readonly bytes: number };
+      const counters = (list: readonly Drawn[]): ProcessCounters[] =>
+        list.map(({ pid, startTicks, bytes }) => ({ pid, startTicks, ioReadBytes: bytes, ioWriteBytes: 2 * bytes }));
+      // Of a pid that comes twice the later one counts.
+      const byPid = (list: readonly Drawn[]) => new Map(list.map((each) => [each.pid, each]));
+      const expected = (before: readonly Drawn[], now: readonly Drawn[]): number | null => {
+        const [old, young] = [byPid(before), byPid(now)];
+        const same = (a: Drawn, b: Drawn | undefined) => b?.startTicks === a.startTicks;
+        const grown = [...young.values()].map((each) => {
+          const was = old.get(each.pid);
+          return each.bytes - (was && same(each, was) ? was.bytes : 0);
+        });
+        const total = grown.reduce((sum, bytes) => sum + bytes, 0);
+        if (total < 0) return null;
+        const ended = [...old.values()].filter((each) => !same(each, young.get(each.pid)));
+        const inherited = ended.filter(({ bytes }) => bytes <= Math.max(0, ...grown));
+        return Math.max(0, total - inherited.reduce((sum, { bytes }) => sum + bytes, 0));
+      };
+      fc.assert(
+        fc.property(processes, processes, (before, now) => {
+          const [, rate] = series(
+            [row({ monotonicMs: 0 }), row({ monotonicMs: 1000 })],
+            [counters(before), counters(now)],
+          );
+          const bytes = expected(before, now);
+          expect([rate?.ioReadBytesPerSecond, rate?.ioWriteBytesPerSecond]).toEqual([bytes, bytes && 2 * bytes]);
+        }),
+        { numRuns: 300 },
+      );
+    });
+
     it('one that ends as another begins leaves its counts to its parent, to the last byte', () => {
       expect(reads([0, [of(1, 100), of(2, 70e9)]], [1000, [of(1, 100 + 70e9)]])).toEqual([null, 0]);
       expect(reads([0, [of(1, 100), of(2, 9000)]], [1000, [of(1, 9400), of(3, 20)]])).toEqual([null, 320]);

@@ -72,6 +72,103 @@ describe('starts of processes', () => {
     expect(clocks.clock.fault()).toMatchObject({ code: 'CLOCKS_DIFFER' });
   });
 
+  /** By exact figures: uptime of the host as it is read, times of reading and asking. */
+  const exact = () => {
+    const at = { nowMs: 5_000_000, wallMs: 1e12, reading: null as HostReading | null };
+    const clock = new StartClock({
+      host: { latest: () => at.reading },
+      clockTicks,
+      nowMs: () => at.nowMs,
+      wallMs: () => at.wallMs,
+    });
+    const read = (uptimeSeconds: number | null, atMs = at.nowMs): void => {
+      at.reading = { host: { uptimeSeconds } as HostReading['host'], faults: [], atMs };
+      clock.update();
+    };
+    return { at, clock, read };
+  };
+
+  it('nothing is known before the first reading, nor where it has no uptime; nor of a start that is not known', () => {
+    const { at, clock, read } = exact();
+    const ofOld = () => [clock.uptimeSeconds(100), clock.startedAt(100), clock.fault()];
+    expect(ofOld()).toEqual([null, null, null]);
+    clock.update();
+    expect(ofOld()).toEqual([null, null, null]);
+    read(null);
+    expect(ofOld()).toEqual([null, null, null]);
+    read(500);
+    expect([clock.uptimeSeconds(100), clock.uptimeSeconds(Number.NaN)]).toEqual([499, null]);
+    expect(clock.startedAt(100)).toBe(new Date(at.wallMs - 499_000).toISOString());
+    expect([clock.startedAt(Number.NaN), clock.startedAt(1e300), clock.fault()]).toEqual([null, null, null]);
+    // As an uptime that is not known any more.
+    read(null);
+    expect(clock.uptimeSeconds(100)).toBeNull();
+    at.reading = null;
+    clock.update();
+    expect(clock.uptimeSeconds(100)).toBeNull();
+  });
+
+  it('a process may start two hundredths of a second late: one tick, and the two decimals of the uptime', () => {
+    const { clock, read } = exact();
+    read(500);
+    expect(clock.uptimeSeconds(50_001)).toBe(0);
+    expect(clock.uptimeSeconds(50_002)).toBe(0);
+    expect(clock.fault()).toBeNull();
+    expect(clock.uptimeSeconds(50_003)).toBeNull();
+    expect(clock.fault()).toEqual({
+      ...{
+        source: 'proc',
+        code: 'CLOCKS_DIFFER',
+        field: 'uptimeSeconds',
+        message: expect.stringContaining('two clocks'),
+      },
+    });
+  });
+
+  it('clocks are two by an uptime that was read more than a second after the process was seen', () => {
+    const readAfter = (ms: number, startsAheadSeconds: number) => {
+      const { at, clock, read } = exact();
+      read(500);
+      clock.seen((500 + startsAheadSeconds) * clockTicks);
+      // Older ones of the same pass say nothing.
+      at.nowMs += 700;
+      clock.seen(100);
+      at.nowMs += ms - 700;
+      read(500);
+      return clock.uptimeSeconds(100) === null;
+    };
+    expect([readAfter(1000, 9), readAfter(1001, 9), readAfter(1001, 0.02), readAfter(1001, 0.03)]).toEqual([
+      ...[false, true, false, true],
+    ]);
+  });
+
+  it('the newest process is known since it was seen first', () => {
+    const { at, clock, read } = exact();
+    read(500);
+    for (let i = 0; i < 3; i++, at.nowMs += 600) clock.seen(50_900);
+    read(500);
+    expect(clock.uptimeSeconds(100)).toBeNull();
+  });
+
+  it('a wall clock that is set by more than a second moves starts, one that is corrected by less does not', () => {
+    const { at, clock, read } = exact();
+    read(500);
+    const before = Date.parse(clock.startedAt(100) as string);
+    const moved = () => [Date.parse(clock.startedAt(100) as string) - before, clock.wallStepMs];
+    for (const [ms, movedMs] of [
+      [1000, 0],
+      [-1000, 0],
+      [1001, 1001],
+      [0, 0],
+      [-1001, -1001],
+      [-5000, -5000],
+    ] as const) {
+      at.wallMs = 1e12 + ms;
+      clock.update();
+      expect(moved()).toEqual([movedMs, movedMs]);
+    }
+  });
+
   it('whatever steps the wall clock makes, uptimes are those of the monotonic clock and starts follow the wall clock', () => {
     const step = fc.oneof(fc.integer({ min: -3_000_000_000, max: 3_000_000_000 }), fc.constant(0));
     const tick = fc.record({ ms: fc.integer({ min: 1, max: 5000 }), step, read: fc.boolean() });

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { defaults } from '../../lib/contract/defaults.js';
 import { type StateInput, type StateMemory, workerState } from '../../lib/sampling/state.js';
@@ -20,7 +21,7 @@ const base: StateInput = {
 function run(inputs: readonly Partial<StateInput>[]): string[] {
   let memory: StateMemory | null = null;
   return inputs.map((input, place) => {
-    const next = workerState(memory, { ...base, ...input }, place * 800, options);
+    const next = workerState(memory, { ...base, ...input }, 7e8 + place * 800, options);
     memory = next.memory;
     return next.state;
   });
@@ -93,6 +94,64 @@ describe('worker state', () => {
     },
   );
 
+  it('by CPU where GPUs are off or absent, or it holds none of them', () => {
+    const ends = (input: Partial<StateInput>) =>
+      [0, 90].map((cpuPercent) => run(Array(6).fill({ ...input, cpuPercent })).at(-1));
+    const noGpu = { gpuUtilizationPercent: null, gpuUuids: [] };
+    for (const gpuStatus of ['off', 'absent', 'working'] as const)
+      expect([gpuStatus, ...ends({ ...noGpu, gpuStatus })]).toEqual([gpuStatus, 'idle', 'busy']);
+    expect(ends({ gpuStatus: 'off', gpuUuids: null })).toEqual(['idle', 'busy']);
+    // It held one before they were switched off, of which nothing is known now.
+    const off: Partial<StateInput> = { gpuStatus: 'off', gpuUuids: null, healthyGpus: new Set(), cpuPercent: 0 };
+    expect(run([gpu(50), gpu(50), off, off, off, off]).slice(2)).toEqual(['busy', 'busy', 'busy', 'idle']);
+  });
+
+  it('a GPU that it gave back may fail: that makes nothing unknown', () => {
+    const free: Partial<StateInput> = { gpuStatus: 'working', gpuUuids: [], cpuPercent: 90 };
+    expect(run([gpu(50), gpu(50), free, { ...free, healthyGpus: new Set(['B']) }])).toEqual([
+      'starting',
+      ...Array(3).fill('busy'),
+    ]);
+    // It moved to another one, with or without one that it kept.
+    const on = (...gpuUuids: string[]) => gpu(50, { gpuUuids, healthyGpus: new Set(['A', 'B', 'C']) });
+    const withoutB = (...gpuUuids: string[]) => gpu(50, { gpuUuids, healthyGpus: new Set(['A', 'C']) });
+    expect(run([on('B'), on('C'), withoutB('C')]).at(-1)).toBe('busy');
+    expect(run([on('A', 'B'), on('A', 'C'), withoutB('A', 'C')]).at(-1)).toBe('busy');
+    expect(run([gpu(50), { ...gpu(50), healthyGpus: new Set(['B']) }]).at(-1)).toBe('unknown');
+  });
+
+  it('what is remembered is the same object where nothing changes, and never says anything else', () => {
+    const uuids = fc.subarray(['A', 'B', 'C']);
+    const percent = fc.constantFrom(null, 0, 5, 50);
+    const engine = fc.record({
+      ...{ running: fc.constantFrom(null, 0, 2), waiting: fc.constantFrom(0, 1), kvPercent: fc.constant(null) },
+      ...{ sleeping: fc.constantFrom(null, true), progressAgeMs: fc.constantFrom(null, 0, 40_000) },
+      ...{ ageMs: fc.constantFrom(0, 20_000), capacity: fc.constantFrom(null, 2), stepwise: fc.boolean() },
+    });
+    const input: fc.Arbitrary<StateInput> = fc.record({
+      ...{ probed: fc.boolean(), ready: fc.constantFrom(null, true, false), isLoading: fc.boolean() },
+      gpuStatus: fc.constantFrom('working', 'absent', 'off', 'stalled'),
+      ...{ gpuUuids: fc.option(uuids), gpuDoubt: fc.boolean(), healthyGpus: uuids.map((list) => new Set(list)) },
+      ...{ gpuUtilizationPercent: percent, cpuPercent: percent, engine: fc.option(engine) },
+    });
+    const step = fc.record({ input, repeats: fc.nat(2), ms: fc.constantFrom(0, 800, 2400) });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 8 }), (steps) => {
+        let memory: StateMemory | null = null;
+        let nowMs = 9000;
+        for (const { input: now, repeats, ms } of steps)
+          for (let i = 0; i <= repeats; i++, nowMs += ms) {
+            const before: StateMemory | null = memory;
+            const next = workerState(before, now, nowMs, options);
+            expect(workerState(structuredClone(before), now, nowMs, options)).toEqual(next);
+            if (before !== null && JSON.stringify(before) === JSON.stringify(next.memory))
+              expect(next.memory).toBe(before);
+            memory = next.memory;
+          }
+      }),
+    );
+  });
+
   it('unknown where utilization cannot be had (MIG), where attribution cannot, and where CPU is not known', () => {
     expect(run([gpu(null), gpu(null), gpu(null), gpu(null), gpu(null)]).slice(1)).toEqual(Array(4).fill('unknown'));
     const hidden = { gpuStatus: 'working', gpuUuids: null, gpuUtilizationPercent: null } as const;
@@ -106,6 +165,8 @@ describe('worker state', () => {
     expect(run(Array(6).fill(doubt(0, []))).slice(1)).toEqual(Array(5).fill('unknown'));
     expect(run(Array(6).fill(doubt(0, ['A']))).slice(1)).toEqual(Array(5).fill('unknown'));
     expect(run([doubt(3, ['A']), doubt(3, ['A']), doubt(null, ['A'])])).toEqual(['starting', 'busy', 'unknown']);
+    expect(run(Array(6).fill(doubt(0.6, ['A']))).at(-1)).toBe('busy');
+    expect(run(Array(6).fill(doubt(0.5, ['A']))).at(-1)).toBe('unknown');
     // No use of CPU says whether a GPU is at work.
     expect(run(Array(3).fill({ ...doubt(0, []), cpuPercent: 90 })).at(-1)).toBe('unknown');
   });

@@ -98,6 +98,75 @@ describe('the default watch set', () => {
     '/user.slice/user-1000.slice/session-3.scope',
   ])('%s is no worker by its name', (path) => expect(classify(path)).toBeNull());
 
+  it.each([
+    ['hivepulse-llm.slice', 'plain'],
+    ['llm', 'x.scope'],
+    ['llm.slice', 'x.scope'],
+    ['hivepulse-llm', 'x.scope'],
+  ])('%s/%s below ours is not of systemd: its names are as they stand', (group, instance) => {
+    expect(classify(`/hivepulse.slice/${group}/${instance}`)).toEqual({ kind: 'own', group, instance });
+  });
+
+  it('what is no part of an id is no worker of ours', () => {
+    for (const below of ['-x/8080', 'llm/-x', 'llm/x y', 'l m/x', 'llm/8080/x', `llm/${'x'.repeat(129)}`])
+      expect([below, classify(`/hivepulse.slice/${below}`)]).toEqual([below, null]);
+  });
+
+  it.each([
+    ...['docker', 'moby', 'docker.slice', 'moby.slice'].map((parent) => [parent, 'docker']),
+    ...['libpod', 'libpod_parent', 'libpod_pod_abc'].map((parent) => [parent, 'podman']),
+    ...['default', 'k8s.io', 'containerd', 'buildkit'].map((parent) => [parent, 'containerd']),
+    ...['xdocker', 'dockerx', 'xlibpod', 'libpodx', 'libpod_x', 'xdefault', 'defaultx', 'other'].map((parent) => [
+      parent,
+      'container',
+    ]),
+  ])('an id alone below %s is of %s', (parent, runtime) => {
+    const found = { kind: 'container', instance: id.slice(0, 12), runtime, containerId: id, podUid: null, name: null };
+    expect(classify(`/${parent}/${id}`)).toEqual({ ...found, group: runtime });
+  });
+
+  it('an id at the root is of some container', () => {
+    expect(classify(`/${id}`)).toMatchObject({ kind: 'container', group: 'container', runtime: 'container' });
+  });
+
+  it('a pod is known by its own name, or by what it stands below', () => {
+    const groupOf = (path: string) => classify(path)?.group;
+    for (const above of [
+      'kubepods',
+      'kubepods/burstable',
+      'kubepods.slice',
+      'kubelet-kubepods.slice/x',
+      `custom/pod${pod}`,
+    ])
+      expect([above, groupOf(`/${above}/${id}`)]).toEqual([above, 'kubepods']);
+    for (const above of ['xkubepods', 'kubepodsx', `custom/xpod${pod}`])
+      expect([above, groupOf(`/${above}/${id}`)]).toEqual([above, 'container']);
+  });
+
+  it('a task of Nomad has its allocation and its name, with either driver', () => {
+    for (const path of [`/nomad.slice/share.slice/${alloc}.llm\\x2dserver.scope`, `/nomad/${alloc}.llm\\x2dserver`])
+      expect(classify(path)).toEqual({
+        ...{
+          kind: 'container',
+          group: 'nomad',
+          runtime: 'nomad',
+          containerId: alloc,
+          podUid: null,
+          name: 'llm-server',
+        },
+        instance: idOf('2f1a6e3a.llm\\x2dserver'),
+      });
+    expect(classify(`/xnomad/nomad.slicex/${alloc}.web`)).toBeNull();
+  });
+
+  it('a task of Fargate is a container of ECS', () => {
+    const containerId = `${id.slice(0, 32)}-3412345678`;
+    expect(classify(`/ecs/${id.slice(0, 32)}/${containerId}`)).toEqual({
+      ...{ kind: 'container', group: 'ecs', runtime: 'ecs', containerId, podUid: null, name: null },
+      instance: `${id.slice(0, 12)}-3412345678`,
+    });
+  });
+
   it('the pod is known of its container, in either spelling', () => {
     for (const path of [
       `/kubepods.slice/kubepods-pod${podSystemd}.slice/cri-containerd-${id}.scope`,
@@ -112,7 +181,8 @@ describe('the default watch set', () => {
     const outer = `/system.slice/docker-${id}.scope`;
     const inner = `${outer}/kubepods/burstable/pod${pod}/${id.replace('4', '5')}`;
     expect(classifyAbove(inner)).toMatchObject({ path: outer, found: { group: 'docker' } });
-    expect(classifyAbove('/a/b')).toBeNull();
+    expect(classifyAbove(outer)).toMatchObject({ path: outer, found: { group: 'docker' } });
+    expect([classifyAbove('/a/b'), classifyAbove('/')]).toEqual([null, null]);
   });
 });
 
@@ -126,6 +196,12 @@ describe('names of adopted cgroups', () => {
     ['/system.slice/batch.service/job/7', 'system', 'batch.service:job:7'],
     ['/jobs/train', 'cgroup', 'jobs:train'],
     ['/system.slice/my\\x2dapp.service', 'system', 'my-app.service'],
+    ['/', 'container', 'self'],
+    ['/init.scope', 'system', 'init.scope'],
+    ['/user.slice/user-1000.slice/session-c12.scope', 'user-1000', 'session-c12.scope'],
+    ['/user.slice/user-1000.slice/user@1000.service/foo', 'cgroup', 'user.slice:user-1000.slice:user@1000.service:foo'],
+    ['/a.service.d/b', 'cgroup', 'a.service.d:b'],
+    ['/a:b', 'cgroup', 'a:b'],
   ])('%s', (path, group, instance) => expect(adoptedName(path)).toEqual({ group, instance }));
 
   it.each([
@@ -136,6 +212,20 @@ describe('names of adopted cgroups', () => {
     ['/user.slice/user-1000.slice/user@1000.service/app.slice/session-3.scope', 'user-1000', 'session-3.scope'],
     ['/system.slice/vllm@8000.service', 'system', 'vllm@8000.service'],
     ['/jobs/a:b', 'cgroup', 'jobs:a:b'],
+    ['/x.service', 'system', 'x.service'],
+    ['/system.slice/init.scope', 'system', 'init.scope'],
+    ['/other.slice/system-vllm.slice/vllm@8000.service', 'system', 'vllm@8000.service'],
+    ['/system.slice/system-other.slice/vllm@8000.service', 'system', 'vllm@8000.service'],
+    ['/user.slice/session-3.scope', 'system', 'session-3.scope'],
+    ['/user.slice/xuser-1000.slice/session-3.scope', 'system', 'session-3.scope'],
+    ['/user.slice/user-1000.slicex/session-3.scope', 'system', 'session-3.scope'],
+    ['/user.slice/user-1000.slice/xsession-3.scope', 'user-1000', 'xsession-3.scope'],
+    ['/user.slice/user-1000.slice/session-3.scope.service', 'user-1000', 'session-3.scope.service'],
+    ['/user.slice/user-1000.slice/user@1000.service', 'user-1000', 'user@1000.service'],
+    ['/user.slice/user-1000.slice/user@1001.service/app.slice/x.service', 'user-1000', 'x.service'],
+    ['/user.slice/user-1000.slice/user@1000.service/x.slice/init.scope', 'user-1000', 'init.scope'],
+    ['/system.slice/xuser@1000.service/foo', 'system', 'xuser@1000.service:foo'],
+    ['/system.slice/user@x1.service/foo', 'system', 'user@x1.service:foo'],
   ])('%s has a name that another path has too: a hash of the path makes the difference', (path, group, instance) => {
     const name = adoptedName(path);
     expect(name.group).toBe(group);
@@ -157,6 +247,15 @@ describe('names of adopted cgroups', () => {
     );
   });
 
+  it('an id is as long as it may be, and one that had to change says so', () => {
+    expect(idOf('a'.repeat(128))).toBe('a'.repeat(128));
+    expect(idOf('a'.repeat(129))).toMatch(/^a{119}-[0-9a-f]{8}$/);
+    expect(idOf('a b/c')).toMatch(/^a_b_c-[0-9a-f]{8}$/);
+    expect(idOf('/')).toMatch(/^cgroup-[0-9a-f]{8}$/);
+    // Bytes that are not UTF-8.
+    expect(idOf('a\ud800')).not.toBe(idOf('a\ud801'));
+  });
+
   it('systemd escaping is undone', () => expect(unescapeUnit('a\\x2db\\x40c')).toBe('a-b@c'));
 });
 
@@ -171,6 +270,14 @@ describe('--watch patterns', () => {
     ['/**/worker', '/a/b/worker', true],
     ['/**/worker', '/worker', true],
     ['/a.b', '/axb', false],
+    ['/**/worker', '/a/xworker', false],
+    ['/a/*/c', '/a/b/c', true],
+    ['/a/*/c', '/a/b/x/c', false],
+    ['/ab*', '/xy', false],
+    ['/ab*', '/ab', true],
+    ['/ab**', '/ab/c/d', true],
+    ['/a**c', '/a/b/xc', true],
+    ['**', '/a/b', true],
     ['[x]', '/[x]', true],
   ])('%s on %s: %s', (pattern, path, expected) => expect(compileGlob(pattern)(path)).toBe(expected));
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cut, isSecretName, redactCommand, redacted, redactText } from '../../lib/workers/redact.js';
+import { cut, isSecretLabel, isSecretName, redactCommand, redacted, redactText } from '../../lib/workers/redact.js';
 
 const R = redacted;
 
@@ -239,6 +239,71 @@ describe('what is hidden in a text, and the nearest that is not', () => {
   });
 });
 
+describe('the least and the most that is hidden', () => {
+  it.each([
+    // the user of an address, with or without a password
+    ['https://tok3n@host', `https://${R}@host`],
+    ['https://tok3n@host:80/x', `https://${R}@host:80/x`],
+    ['http://@host', `http://${R}@host`],
+    ['http:///a@host', 'http:///a@host'],
+    ['://a@b', '://a@b'],
+    ['mail me@host then see http://host:80/a', 'mail me@host then see http://host:80/a'],
+    // a name ends where it ends, whatever stands before it
+    ['use key=abc1 and pin: 1234', `use key=${R} and pin: ${R}`],
+    ['a=key=abc', `a=key=${R}`],
+    ['token=key=abc', `token=${R}`],
+    ['key  =  abc', `key  =  ${R}`],
+    ['key :abc', `key :${R}`],
+    ['model = = key', 'model = = key'],
+    ['=abc', '=abc'],
+    [': abc', ': abc'],
+    ['key=', 'key='],
+    ['key: ', 'key: '],
+    ['{"a":1,"key" : "v","b":2}', `{"a":1,"key" : ${R},"b":2}`],
+    ['os.environ["HF_TOKEN"] = "x"; y = 1', `os.environ["HF_TOKEN"] = ${R}; y = 1`],
+    ['key://host/a', 'key://host/a'],
+    // what looks drawn at random
+    ['4f6b1c2d-8e9a-4b3c-9d7e-0a1b2c3d4e5f', '4f6b1c2d-8e9a-4b3c-9d7e-0a1b2c3d4e5f'],
+    [`sha256-${'a1b2c3d4'.repeat(8)}`, `sha256-${'a1b2c3d4'.repeat(8)}`],
+    [`sha256-${'a1b2c3d4'.repeat(8)}0`, R],
+    [`mysha256-${'a1b2c3d4'.repeat(8)}`, R],
+    [`${'0'.repeat(16)}${'a'.repeat(16)}`, R],
+    [`${'0'.repeat(16)}${'a'.repeat(16)}xyz`, `${'0'.repeat(16)}${'a'.repeat(16)}xyz`],
+    [`${'0'.repeat(31)}a`, R],
+    ['0'.repeat(32), '0'.repeat(32)],
+    ['a'.repeat(32), 'a'.repeat(32)],
+    ['aBcDeFgHiJkLmNoPqRsTuVwX', 'aBcDeFgHiJkLmNoPqRsTuVwX'],
+    ['abc-aB3dE6gH9jK2mN5pQ8s=', 'abc-aB3dE6gH9jK2mN5pQ8s='],
+    ['abcd-aB3dE6gH9jK2mN5pQ8s4', R],
+    // six changes of kind in twenty characters are words, seven are not
+    ['name-aaa111aaa111aaa111aa', 'name-aaa111aaa111aaa111aa'],
+    ['name-aaa111aaa111aaa11111', 'name-aaa111aaa111aaa11111'],
+    ['name-a11aaa111aaa111aaa1a', R],
+    ['name-a111aaa111aaa11aa1aa', R],
+    ['name-aaa189aaa111aaa111aa', 'name-aaa189aaa111aaa111aa'],
+    ['name-aaaAYZaaaAAAaaa111aa', 'name-aaaAYZaaaAAAaaa111aa'],
+    ['name-aaa111aaa111aaa11AAA', 'name-aaa111aaa111aaa11AAA'],
+    // a JWT has a second part
+    ['eyJabcdefghij', 'eyJabcdefghij'],
+  ])('%s', (text, shown) => expect(redactText(text)).toBe(shown));
+
+  it('of names the whole words, however they are written', () => {
+    expect(['max-token', '--max-tokens', '--eos-token', 'keys-file', 'tokenizer'].map(isSecretName)).toEqual([
+      ...[false, false, false, false, false],
+    ]);
+    expect(['key', '--key', 'a.key', '---api-key', 'KEY'].map(isSecretName)).toEqual(Array(5).fill(true));
+  });
+
+  it('a label is one by its key or by what its value looks like', () => {
+    const labels = [
+      ['token', 'a'],
+      ['note', 'sk-proj-abcdefgh12345678'],
+      ['team', 'nlp'],
+    ] as const;
+    expect(labels.map(([key, value]) => isSecretLabel(key, value))).toEqual([true, true, false]);
+  });
+});
+
 describe('arguments', () => {
   it.each([
     [['mysql', '-p', 'x'], `mysql -p ${R}`],
@@ -258,6 +323,22 @@ describe('arguments', () => {
     [['x', '--api-keys', 'a', 'b', '--y'], `x --api-keys ${R} --y`],
     [['x', '--api-key', 'a', 'b'], `x --api-key ${R}`],
     [['x', '--password', 'a', 'b'], `x --password ${R} b`],
+    [['x', '-token', 'y', 'z'], `x -token ${R} z`],
+    [['x', '--user', 'bob:pw', 'z'], `x --user ${R} z`],
+    [['curl', '-H', 'Authorization:', 'Bearer', 'y', '-v'], `curl -H Authorization: ${R} -v`],
+    [['x', 'Authorization:', '-v', 'y'], `x Authorization: ${R} -v y`],
+    [['x', 'Authorization:'], 'x Authorization:'],
+    [['x', '--keyring-password', 'a', 'b'], `x --keyring-password ${R} b`],
+    // Not an option, nor a letter, nor a header; and an option whose value only ends like a name.
+    [['x', 'my--token', 'y'], 'x my--token y'],
+    [['x', 'name-token', 'y'], 'x name-token y'],
+    [['x', 'x--user', 'a:b'], 'x x--user a:b'],
+    [['x', '--users', 'a:b'], 'x --users a:b'],
+    [['mysql', 'xp-abc'], 'mysql xp-abc'],
+    [['x', '/x/token:', 'y'], 'x /x/token: y'],
+    [['x', 'a:tokens', 'y'], 'x a:tokens y'],
+    [['x', '--a=my_token', 'y'], 'x --a=my_token y'],
+    [[], ''],
     [['a\u0000b\u001b\u001bc\u009fd'], 'a b c d'],
   ])('%j', (argv, shown) => expect(redactCommand(argv)).toBe(shown));
 

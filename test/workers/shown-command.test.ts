@@ -38,6 +38,20 @@ describe('what of a command line is shown', () => {
     ],
     [['VLLM::EngineCore_DP0'], 'VLLM::EngineCore_DP0'],
     [['VLLM::x'], 'VLLM::…'],
+    [['vllm', 'serve'], 'vllm serve'],
+    [['vllm', 'serve', '', '--port', '1'], 'vllm serve … --port 1'],
+    [
+      ['env', '/opt/p/python3', '-m', 'vllm.entrypoints.openai.api_server', '--port', '1'],
+      'env python3 -m vllm.entrypoints.openai.api_server --port 1',
+    ],
+    [
+      ['vllm', 'serve', 'a/b', '--port', '8e3', '--host', 'my-host.example'],
+      'vllm serve a/b --port … --host my-host.example',
+    ],
+    [
+      ['vllm', 'serve', 'a/b', '--host', '!a.example', '--max-model-len', '12.25k'],
+      'vllm serve a/b --host … --max-model-len 12.25k',
+    ],
     [['x', '--', 'a', '--port', '1'], 'x -- …'],
   ])('%j', (argv, shown) => expect(safeCommand(argv)).toBe(shown));
 
@@ -75,6 +89,27 @@ describe('what of a command line is shown', () => {
     ['/root/.cache/m', '/root/.cache/m'],
     ['/m/sk-proj-abcdefgh12345678', '/m/[redacted]'],
   ])('the model %j is %j', (text, shown) => expect(shownModel(text)).toBe(shown));
+
+  it('is worked out once for a command line', () => {
+    const argv = ['vllm', 'serve', 'a/b'];
+    const show = commandDisplay('safe');
+    expect(show(argv)).toBe('vllm serve a/b');
+    argv.push('--port', '1');
+    expect(show(argv)).toBe('vllm serve a/b');
+    expect(show([...argv])).toBe('vllm serve a/b --port 1');
+  });
+
+  it('the user of an address is never shown, whatever it looks like', () => {
+    expect(['https://tok/en@host/m', 'https://@h/m', 'https://u:p@h/m', '@x', 'u:p@h/m'].map(shownModel)).toEqual([
+      ...['https://…@host/m', 'https://…@h/m', 'https://…@h/m', null, null],
+    ]);
+    expect(shownModel('org/model@main')).toBe('org/model@main');
+  });
+
+  it('a wrapper is shown as what it wraps, and what is no option as nothing', () => {
+    expect(shownProgram('/nix/store/abc/bin/.python3.12-wrapped')).toBe('python3.12');
+    expect(['-x--port', '-x--port=1', 'x-a', 'x--port'].map(shownOption)).toEqual(['-x…', '-x…', '…', '…']);
+  });
 
   it('modes: full hides what looks like a secret, none is nothing', () => {
     const argv = ['x', '--name', 'y', '--token', 'z'];

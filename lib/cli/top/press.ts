@@ -13,6 +13,8 @@ function select(ui: Ui, rows: readonly Row[], index: number): Ui {
 export interface Shown {
   /** Rows of a page. */
   readonly page: number;
+  /** The highest first line of a help or a detail that is longer than the screen; 0: it has room for all. */
+  readonly lastScroll: number;
   /** Columns that have room, by key. */
   readonly columns: readonly string[];
 }
@@ -91,7 +93,7 @@ function pressAnywhere(ui: Ui, key: Key): Ui | null {
   switch (key) {
     case '?':
     case 'h':
-      return { ...ui, help: true };
+      return { ...ui, help: true, helpScroll: 0 };
     case 'p':
     case ' ':
       return { ...ui, paused: !ui.paused };
@@ -108,9 +110,18 @@ function pressAnywhere(ui: Ui, key: Key): Ui | null {
   }
 }
 
-function pressInDetail(ui: Ui, key: Key, page: number): Ui {
-  const by = moves(page, ui.scroll)[key];
-  if (by !== undefined && key !== 'end' && key !== 'G') return { ...ui, scroll: Math.max(0, ui.scroll + by) };
+const scrolledTo = (from: number, by: number, { lastScroll }: Shown): number =>
+  Math.max(0, Math.min(lastScroll, Math.min(lastScroll, from) + by));
+
+/** Keys that move scroll a help that is longer than the screen; any other closes it. */
+function pressInHelp(ui: Ui, key: Key, shown: Shown): Ui {
+  const by = moves(shown.page, shown.lastScroll)[key];
+  return by === undefined ? { ...ui, help: false } : { ...ui, helpScroll: scrolledTo(ui.helpScroll, by, shown) };
+}
+
+function pressInDetail(ui: Ui, key: Key, shown: Shown): Ui {
+  const by = moves(shown.page, shown.lastScroll)[key];
+  if (by !== undefined) return { ...ui, scroll: scrolledTo(ui.scroll, by, shown) };
   if (key === 't') return { ...ui, span: ui.span === 'hour' ? 'day' : 'hour' };
   if (key === 'w' && ui.detail?.kind === 'hive')
     return { ...ui, detail: null, view: 'workers', filter: `${ui.detail.key}/`, scroll: 0 };
@@ -143,10 +154,10 @@ function pressInTable(ui: Ui, key: Key, items: Items, shown: Shown): Ui {
 export function press(ui: Ui, key: Key, items: Items, shown: Shown): Ui {
   if (ui.typing) return typeFilter(ui, key);
   if (key === 'interrupt' || key === 'q') return { ...ui, quit: true };
-  if (ui.help) return { ...ui, help: false };
+  if (ui.help) return pressInHelp(ui, key, shown);
   const anywhere = pressAnywhere(ui, key);
   if (anywhere !== null) return anywhere;
-  return ui.detail ? pressInDetail(ui, key, shown.page) : pressInTable(ui, key, items, shown);
+  return ui.detail ? pressInDetail(ui, key, shown) : pressInTable(ui, key, items, shown);
 }
 
 /** What the mouse points at. */
@@ -176,11 +187,12 @@ export function click(given: Ui, target: Target | null, items: Items, shown: Sho
 
 const wheelLines = 3;
 
-/** Moves the selection, or a detail that is longer than the screen. */
-export function scroll(ui: Ui, direction: 1 | -1, items: Items): Ui {
-  if (ui.help || ui.typing) return ui;
+/** Moves the selection, or a help or detail that is longer than the screen. */
+export function scroll(ui: Ui, direction: 1 | -1, items: Items, shown: Shown): Ui {
+  if (ui.typing) return ui;
   const by = direction * wheelLines;
-  if (ui.detail) return { ...ui, scroll: Math.max(0, ui.scroll + by) };
+  if (ui.help) return { ...ui, helpScroll: scrolledTo(ui.helpScroll, by, shown) };
+  if (ui.detail) return { ...ui, scroll: scrolledTo(ui.scroll, by, shown) };
   const rows = visibleRows(ui, items);
   return select(ui, rows, selectedIndex(ui, rows) + by);
 }

@@ -11,11 +11,12 @@ import {
   styleOf,
   workerStateStyles,
 } from '../../present/status.js';
-import { formatAge, formatBytes, formatPercent, unknownText } from '../../present/units.js';
+import { bytesOfWhole, formatAge, formatPercent, unknownText } from '../../present/units.js';
 import { bar, fraction, loadTone, value } from '../cells.js';
 import { drawRow, fitSpans, type Span, span, titleSpans, toText } from '../table.js';
 import { columns, printable } from '../text.js';
 import { attentionLines } from './attention.js';
+import { helpBody } from './help.js';
 import { hiveDetail } from './hive-detail.js';
 import { eventLine, type Line } from './lines.js';
 import type { Shown, Target } from './press.js';
@@ -132,7 +133,8 @@ export function fleetLines({ hives, workers }: Items, total: number): Line[] {
   const used = fraction(counts.usedBytes, counts.totalBytes);
   const percent = formatPercent(used === null ? null : used * 100);
   const notCounted = counts.uncounted > 0 && counts.totalBytes !== null ? `  ${counts.uncounted} not counted` : '';
-  const text = `${formatBytes(counts.usedBytes)} of ${formatBytes(counts.totalBytes)}  ${percent}${notCounted}`;
+  const vram = bytesOfWhole(counts.usedBytes, counts.totalBytes);
+  const text = `${vram.part} of ${vram.whole}  ${percent}${notCounted}`;
   if (counts.gpus > 0) {
     const room = Math.max(8, Math.min(60, total - 7 - columns(text)));
     lines.push([
@@ -169,9 +171,18 @@ function sortSpans({ ui }: TopState, shown: number, total: number): Span[] {
 /** What keys and the mouse depend on, on a screen of this size. */
 export function shownOf(state: TopState, size: Size): Shown {
   const { ui } = state;
+  const { body } = layout(state, size);
   const columnsShown = ui.view === 'events' ? [] : shownColumns(ui, ui.view, size.columns);
-  return { page: Math.max(1, layout(state, size).body - 1), columns: columnsShown.map(({ column }) => column.key) };
+  return {
+    page: Math.max(1, body - 1),
+    lastScroll: Math.max(0, longBody(state, size.columns).length - body),
+    columns: columnsShown.map(({ column }) => column.key),
+  };
 }
+
+/** What stands in place of a table, and may be longer than the screen. */
+const longBody = (state: TopState, total: number): Line[] =>
+  state.ui.help ? helpBody(total) : detailBody(state, total);
 
 /** What is at a place of the screen (both count from 0); null: nothing that can be clicked. */
 export function targetAt(
@@ -224,42 +235,6 @@ function layout(state: TopState, size: Size): { head: Line[]; body: number; even
   const rest = size.rows - head.length - 2; // tabs, keys
   const events = state.ui.view === 'events' || state.ui.detail || state.ui.help || rest < 16 ? 0 : 5;
   return { head, body: Math.max(1, rest - events), events };
-}
-
-const helpLines: readonly (readonly [string, string])[] = [
-  ['1 2 3 4, Tab', 'hives, workers, GPUs, events'],
-  ['\u2191 \u2193 PgUp PgDn Home End', 'move; also j k g G'],
-  ['Enter', 'open what is selected; Esc goes back'],
-  ['w', 'in the detail of a hive: its workers as a table'],
-  ['/', 'filter: every word must match; Esc clears it'],
-  ['s S, \u2192 \u2190', 'sort by the next or previous column'],
-  ['r', 'sort the other way'],
-  ['t', 'in a detail: the last hour or the last 24 hours'],
-  ['Mouse', 'click selects, opens, sorts; wheel scrolls; m: on, off'],
-  ['Space, p', 'pause the screen, and resume'],
-  ['?', 'this help'],
-  ['q, Ctrl-C', 'quit'],
-];
-
-function helpBody(): Line[] {
-  return [
-    [span('Keys', '1;4')],
-    ...helpLines.map(([key, text]) => [span(key.padEnd(24), '1'), span(text)]),
-    [],
-    [span('Signs', '1;4')],
-    ...[livenessStyles, workerStateStyles, gpuHealthStyles].flatMap((styles) =>
-      Object.values(styles).map((status) => [
-        ...fitSpans([span(`${status.symbol} ${status.word}`, ansiOf[status.tone])], 24),
-        span(status.hint, '2'),
-      ]),
-    ),
-    ...[
-      [
-        ...fitSpans([span('\u2014 \u254c\u254c\u254c', ansiOf.unknown)], 24),
-        span('not known; the faults in the detail of the hive say why', '2'),
-      ],
-    ],
-  ];
 }
 
 function hiveNameWidth({ items }: TopState): number {
@@ -350,24 +325,30 @@ function footer(state: TopState, position: string, total: number): Span[] {
       [span('filter: ', '1'), span(ui.filter), span('\u2588'), span('   Enter keeps it, Esc clears it', '2')],
       total,
     );
-  const keys: readonly (readonly [string, string])[] = ui.detail
+  const keys: readonly (readonly [string, string])[] = ui.help
     ? [
         ['Esc', 'back'],
         ['\u2191\u2193', 'scroll'],
-        ['t', ui.span === 'hour' ? '24 h' : '1 h'],
-        ...(ui.detail.kind === 'hive' ? [['w', 'workers'] as const] : []),
         ['q', 'quit'],
       ]
-    : [
-        ['\u2191\u2193', 'move'],
-        ['Enter', 'detail'],
-        ['/', 'filter'],
-        ['s', 'sort'],
-        ['?', 'help'],
-        ['q', 'quit'],
-        ['r', 'reverse'],
-        ['Space', 'pause'],
-      ];
+    : ui.detail
+      ? [
+          ['Esc', 'back'],
+          ['\u2191\u2193', 'scroll'],
+          ['t', ui.span === 'hour' ? '24 h' : '1 h'],
+          ...(ui.detail.kind === 'hive' ? [['w', 'workers'] as const] : []),
+          ['q', 'quit'],
+        ]
+      : [
+          ['\u2191\u2193', 'move'],
+          ['Enter', 'detail'],
+          ['/', 'filter'],
+          ['s', 'sort'],
+          ['?', 'help'],
+          ['q', 'quit'],
+          ['r', 'reverse'],
+          ['Space', 'pause'],
+        ];
   // Whole keys only: what has no room is in the help.
   const room = total - columns(position) - 3;
   const spans: Span[] = [];
@@ -388,10 +369,9 @@ export function render(state: TopState, size: Size): string[] {
   const draw = (line: Line): string => toText(fitSpans(line, total), colours);
   let middle: string[];
   let position = '';
-  if (ui.help) middle = helpBody().slice(0, body).map(draw);
-  else if (ui.detail) {
-    const all = detailBody(state, total);
-    const first = Math.max(0, Math.min(ui.scroll, all.length - body));
+  if (ui.help || ui.detail) {
+    const all = longBody(state, total);
+    const first = Math.max(0, Math.min(ui.help ? ui.helpScroll : ui.scroll, all.length - body));
     middle = all.slice(first, first + body).map(draw);
     if (all.length > body) position = `lines ${first + 1} to ${Math.min(all.length, first + body)} of ${all.length}`;
   } else {

@@ -237,7 +237,7 @@ class LiveTop {
     const shown = shownOf(state, size);
     if (typeof key === 'string') return press(this.#ui, key, state.items, shown);
     if (key.kind === 'click') return click(this.#ui, targetAt(state, size, key), state.items, shown);
-    return scroll(this.#ui, key.kind === 'wheelDown' ? 1 : -1, state.items);
+    return scroll(this.#ui, key.kind === 'wheelDown' ? 1 : -1, state.items, shown);
   }
 
   #suspend(): void {

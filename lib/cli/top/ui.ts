@@ -27,6 +27,8 @@ export interface Ui {
   /** First line of a detail that is longer than the screen. */
   readonly scroll: number;
   readonly help: boolean;
+  /** First line of the help that is shown, where the screen has no room for all. */
+  readonly helpScroll: number;
   /** How far back the graphs of a detail reach. */
   readonly span: HistorySpan;
   /** The terminal reports the mouse, and so cannot select text with it. */
@@ -49,6 +51,7 @@ export const initialUi: Ui = {
   detail: null,
   scroll: 0,
   help: false,
+  helpScroll: 0,
   span: 'hour',
   mouse: true,
   paused: false,

@@ -147,6 +147,8 @@ export interface Field<T = unknown> {
   readonly explainedBy?: readonly string[];
   /** Of an enum: what a value of a newer version is read as, the one that promises least. */
   readonly least?: string;
+  /** Of an enum: it changes so often that a stream sends its place among the words as a number. */
+  readonly coded?: true;
   readonly hive?: MetricOfField | readonly MetricOfField[];
   readonly fleet?: MetricOfField | readonly MetricOfField[];
   readonly column?: ColumnOfField;

@@ -377,6 +377,7 @@ export const workerFields = {
     shape: oneOf(workerStates),
     unmeasured: 'unknown',
     least: 'unknown',
+    coded: true,
     column: { key: 'state', title: 'STATE', width: [11, 11], rank: 0, place: 40 },
   },
   ready: {

@@ -1,5 +1,5 @@
 import type { ChangedCells } from './cells.js';
-import { rowTypes, type StreamSchema } from './columns.js';
+import { type Column, rowTypes, type StreamSchema } from './columns.js';
 import type { NumericState } from './state.js';
 
 /** Bytes that are no message of a stream. */
@@ -43,8 +43,9 @@ const maxScaled = 2 ** 50;
 
 /** A value as a whole number; NaN where it is none in that scale. */
 function scaled(value: number, scale: number): number {
+  if (scale === 1) return Math.floor(value) === value && value <= maxScaled && value >= -maxScaled ? value : Number.NaN;
   const whole = Math.round(value * scale);
-  return Math.abs(whole) <= maxScaled && whole / scale === value ? whole : Number.NaN;
+  return whole <= maxScaled && whole >= -maxScaled && whole / scale === value ? whole : Number.NaN;
 }
 
 /** How a value is written: null, eight bytes as they are, or (2 and up) the difference to the value before. */
@@ -294,15 +295,19 @@ export function encodeDelta(
   return out.done();
 }
 
+/** Zigzags up to this are differences by integer arithmetic: most are, and each heartbeat of a fleet has a hundred. */
+const maxSmall = 2 ** 30;
+const smallDifference = (zigzag: number): number => (zigzag >>> 1) ^ -(zigzag & 1);
+const difference = (zigzag: number): number => (zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2);
+
 function decodeValue(input: Reader, before: number, scale: number): number {
   const read = input.varint();
   if (read === token.null) return Number.NaN;
   if (read === token.raw) return input.double();
   const zigzag = read - token.difference;
-  const difference = zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2;
-  const whole = (scaled(before, scale) || 0) + difference;
-  if (Math.abs(whole) > maxScaled) fail('a value is too large');
-  return whole / scale + 0;
+  const whole = (scaled(before, scale) || 0) + (zigzag <= maxSmall ? smallDifference(zigzag) : difference(zigzag));
+  if (whole > maxScaled || whole < -maxScaled) fail('a value is too large');
+  return (scale === 1 ? whole : whole / scale) + 0;
 }
 
 function decodeRow(input: Reader, state: NumericState, row: number, changed: ChangedCells): void {
@@ -372,16 +377,34 @@ export class DeltaReader {
   }
 }
 
-/** As it travels: names and scales. */
-export type SentSchema = Readonly<Record<(typeof rowTypes)[number], readonly (readonly [string, number])[]>>;
+/** As it travels: names, each with its scale or its words. */
+export type SentSchema = Readonly<
+  Record<(typeof rowTypes)[number], readonly (readonly [string, number | readonly string[]])[]>
+>;
 
 export const sentSchema = (schema: StreamSchema): SentSchema =>
   Object.fromEntries(
-    rowTypes.map((type) => [type, schema[type].map(({ name, scale }) => [name, scale])]),
+    rowTypes.map((type) => [type, schema[type].map(({ name, scale, words }) => [name, words ?? scale])]),
   ) as unknown as SentSchema;
 
 const maxColumns = 256;
 const namePattern = /^[A-Za-z][A-Za-z0-9]{0,63}(?:\.[A-Za-z][A-Za-z0-9]{0,63}){0,3}$/;
+
+const maxWords = 64;
+const wordPattern = /^[A-Za-z][A-Za-z0-9]{0,63}$/;
+
+/** @throws StreamCodecError */
+function kindOf(kind: unknown): Pick<Column, 'scale' | 'words'> {
+  if (!Array.isArray(kind)) {
+    if (typeof kind !== 'number' || !Number.isInteger(kind) || kind < 1 || kind > 1e6)
+      return fail('a scale is malformed');
+    return { scale: kind };
+  }
+  const areWords = kind.every((word) => typeof word === 'string' && wordPattern.test(word));
+  if (!areWords || kind.length === 0 || kind.length > maxWords || new Set(kind).size < kind.length)
+    return fail('words are malformed');
+  return { scale: 1, words: kind as readonly string[] };
+}
 
 /** @throws StreamCodecError */
 export function readSchema(sent: unknown): StreamSchema {
@@ -395,13 +418,11 @@ export function readSchema(sent: unknown): StreamSchema {
         type,
         columns.map((column: unknown) => {
           if (!Array.isArray(column) || column.length !== 2) return fail('a column is malformed');
-          const [name, scale] = column as readonly unknown[];
+          const [name, kind] = column as readonly unknown[];
           if (typeof name !== 'string' || !namePattern.test(name) || names.has(name))
             return fail('a name is malformed');
-          if (typeof scale !== 'number' || !Number.isInteger(scale) || scale < 1 || scale > 1e6)
-            return fail('a scale is malformed');
           names.add(name);
-          return { name, path: name.split('.'), scale };
+          return { name, path: name.split('.'), ...kindOf(kind) };
         }),
       ];
     }),

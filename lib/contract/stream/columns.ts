@@ -1,10 +1,10 @@
 /**
- * The numbers of a heartbeat as rows and columns: what a stream sends of them is only what changed. Everything else of a
- * heartbeat is text, which travels as JSON.
+ * The numbers of a heartbeat as rows and columns, with words that often change as numbers too: what a stream sends of them is
+ * only what changed. Everything else of a heartbeat is text, which travels as JSON.
  */
 import { compiled } from '../../util/compiled.js';
 import { collectionFields, intervalShape } from '../fields/collection.js';
-import { type FieldTable, type Plausible, rowsOf } from '../fields/field.js';
+import { type Field, type FieldTable, type Plausible, rowsOf } from '../fields/field.js';
 import { gpuFields } from '../fields/gpu.js';
 import { hostFields } from '../fields/host.js';
 import { forbiddenBy, plausibleRules, type Rule } from '../fields/plausible.js';
@@ -16,13 +16,14 @@ import { workerGpuFields } from '../fields/worker-gpu.js';
 export const rowTypes = ['head', 'gpu', 'worker', 'held'] as const;
 export type RowType = (typeof rowTypes)[number];
 
-/** One number of each row of a type. */
+/** One number of each row of a type; or one word, as its place among `words`. */
 export interface Column {
   /** Names from the item to the value, joined by points. */
   readonly name: string;
   readonly path: readonly string[];
   /** What makes it a whole number in most cases: 100 where it has two decimals. */
   readonly scale: number;
+  readonly words?: readonly string[];
 }
 
 export type StreamSchema = Readonly<Record<RowType, readonly Column[]>>;
@@ -37,6 +38,8 @@ export interface ColumnBounds {
   /** The column of the same row that it can't pass by more than `slack`; null: there is none. */
   readonly of: string | null;
   readonly slack: number;
+  /** What a word can be, and what one of a newer version is read as; null: it is a number. */
+  readonly words: { readonly all: readonly string[]; readonly least: string } | null;
 }
 
 interface Described extends Column {
@@ -66,6 +69,7 @@ function columnsOf(shape: Shape<unknown>, path: readonly string[], rules: Readon
     forbidden: rule === undefined ? [] : forbiddenBy(rule),
     of: of === undefined ? null : [...path.slice(0, -1), of].join('.'),
     slack,
+    words: null,
   };
   return [{ name, path, scale: scaleOf(name, value), bounds }];
 }
@@ -81,7 +85,25 @@ const rulesOf = (table: FieldTable, path: string): [string, Rule][] => [
 
 function columnsOfTable(table: FieldTable, path: readonly string[] = []): Described[] {
   const rules = new Map(rulesOf(table, path.map((name) => `${name}.`).join('')));
-  return Object.entries(table).flatMap(([name, { shape }]) => columnsOf(shape, [...path, name], rules));
+  return Object.entries(table).flatMap(([name, field]) =>
+    field.coded ? [codeOf(field, [...path, name])] : columnsOf(field.shape, [...path, name], rules),
+  );
+}
+
+/** The column of a word. */
+function codeOf({ shape, least = '' }: Field, path: readonly string[]): Described {
+  const words = known(shape).enum ?? [];
+  const bounds: ColumnBounds = {
+    least: 0,
+    most: words.length - 1,
+    whole: true,
+    mayBeNull: isNullable(shape),
+    forbidden: [],
+    of: null,
+    slack: 0,
+    words: { all: words, least },
+  };
+  return { name: path.join('.'), path, scale: 1, words, bounds };
 }
 
 const described: Readonly<Record<RowType, readonly Described[]>> = {
@@ -112,7 +134,9 @@ type TextFields = Readonly<Record<string, Shape<unknown>>>;
 
 const textOf = (table: FieldTable): TextFields =>
   Object.fromEntries(
-    Object.entries(table).flatMap(([name, { shape }]) => (isNumber(shape) ? [] : [[name, shape] as const])),
+    Object.entries(table).flatMap(([name, { shape, coded }]) =>
+      coded || isNumber(shape) ? [] : [[name, shape] as const],
+    ),
   );
 
 const isNumber = (shape: Shape<unknown>): boolean => {
@@ -132,6 +156,7 @@ const textFields = {
   worker: workerText,
 } as const;
 type TextRow = keyof typeof textFields;
+const heldText = textOf(workerGpuFields);
 
 type Values = Readonly<Record<string, unknown>>;
 type Same = (a: object, b: object, same: typeof sameValue) => boolean;
@@ -171,6 +196,20 @@ function sameValue(a: unknown, b: unknown): boolean {
   for (const name in a) if (!sameValue((a as Values)[name], (b as Values)[name])) return false;
   for (const name in b) if ((a as Values)[name] === undefined && (b as Values)[name] != null) return false;
   return true;
+}
+
+/** Whether this version knows a column as text: it would never hear of it again by a stream that has it as a number. */
+export function isTextHere(type: RowType, { path }: Column): boolean {
+  if (type === 'held') return Object.hasOwn(heldText, path[0]!);
+  let fields: TextFields | undefined = textFields[type];
+  for (const [i, name] of path.entries()) {
+    const shape: Shape<unknown> | undefined =
+      fields !== undefined && Object.hasOwn(fields, name) ? fields[name] : undefined;
+    if (shape === undefined) return false;
+    fields = known(shape).properties;
+    if (fields === undefined || i === path.length - 1) return !isNumber(shape);
+  }
+  return false;
 }
 
 /** Columns that change by themselves with time: a difference is no change worth telling of. */

@@ -33,8 +33,12 @@ function valueAt(item: unknown, path: readonly string[]): unknown {
   return value;
 }
 
+/** Places of words, by column; null: it has none. */
+type Codes = readonly (ReadonlyMap<unknown, number> | null)[];
+
 /** Writes all numbers of a row, from a place on. */
-type Take = (item: object, values: Float64Array, at: number, number: typeof numberOf) => void;
+type Write = (item: object, values: Float64Array, at: number, number: typeof numberOf, codes: Codes) => void;
+type Take = (item: object, values: Float64Array, at: number) => void;
 
 const takes = new WeakMap<readonly Column[], Take>();
 
@@ -42,17 +46,30 @@ const takes = new WeakMap<readonly Column[], Take>();
 function takeOf(columns: readonly Column[]): Take {
   const known = takes.get(columns);
   if (known !== undefined) return known;
-  const body = columns.map(({ path }, i) => `values[at + ${i}] = number(item.${path.join('?.')});`).join('\n');
-  const take = compiled<Take>('item, values, at, number', body, (item, values, at) => {
-    for (const [i, { path }] of columns.entries()) values[at + i] = numberOf(valueAt(item, path));
+  const codes = columns.map(({ words }) =>
+    words === undefined ? null : new Map<unknown, number>(words.map((word, i) => [word, i])),
+  );
+  const body = columns
+    .map(({ path, words }, i) => {
+      const value = `item.${path.join('?.')}`;
+      return `values[at + ${i}] = ${words === undefined ? `number(${value})` : `codes[${i}].get(${value}) ?? NaN`};`;
+    })
+    .join('\n');
+  const write = compiled<Write>('item, values, at, number, codes', body, (item, values, at) => {
+    for (const [i, { path }] of columns.entries()) {
+      const value = valueAt(item, path);
+      const places = codes[i] ?? null;
+      values[at + i] = places === null ? numberOf(value) : (places.get(value) ?? Number.NaN);
+    }
   });
+  const take: Take = (item, values, at) => write(item, values, at, numberOf, codes);
   takes.set(columns, take);
   return take;
 }
 
 /**
  * All numbers of one heartbeat, row by row: the head, GPUs, workers, and the GPUs that workers hold, in the order of the
- * heartbeat. Null is NaN. Both ends of a stream keep one, and a checksum shows that they are the same.
+ * heartbeat; of words that a stream has as numbers their places. Null is NaN. Both ends of a stream keep one, and a checksum shows that they are the same.
  */
 export class NumericState {
   readonly schema: StreamSchema;
@@ -149,7 +166,7 @@ export class NumericState {
   }
 
   takeRow(row: number, item: object): void {
-    takeOf(this.columnsOf(row))(item, this.values, this.offsetOf(row), numberOf);
+    takeOf(this.columnsOf(row))(item, this.values, this.offsetOf(row));
   }
 
   checksum(): number {

@@ -5,6 +5,7 @@
 import { signal } from '@preact/signals';
 import { type Connection, FleetMirror, type MirroredHive } from '../../client/mirror.js';
 import type { Fleet, FleetEvent } from '../../contract/api.js';
+import { afterScrolling, scrolling } from './scrolling.js';
 import { sampleWorker } from './sparks.js';
 
 export type Hive = MirroredHive;
@@ -46,29 +47,31 @@ let lastDrawMs = 0;
 /** By the clock of requestAnimationFrame, which begins with the page. */
 let lastOrderMs = Number.NEGATIVE_INFINITY;
 
-/** Whether one scrolls: so long after a scroll event more of them are expected. */
-export const scrolling = signal(false);
-const scrollingMs = 150;
-let lastScrollMs = 0;
-
-/** Rows that come into view are drawn as they are now; those in view wait while one scrolls. */
-export function noteScroll(): void {
-  lastScrollMs = performance.now();
-  if (scrolling.value) return;
-  scrolling.value = true;
-  const settle = () => {
-    const leftMs = lastScrollMs + scrollingMs - performance.now();
-    if (leftMs > 0) setTimeout(settle, leftMs);
-    else scrolling.value = false;
-  };
-  setTimeout(settle, scrollingMs);
-}
-
 function drawEveryMs(): number {
-  if (scrolling.value && workers.size > 300) return 1000;
   return workers.size > 2000 ? 500 : workers.size > 300 ? 200 : 100;
 }
 const orderEveryMs = 1000;
+/** How long what is in view may stay as it was while one scrolls through a large fleet. */
+const maxHoldMs = 5000;
+let heldSinceMs: number | null = null;
+
+function isHeld(nowMs: number): boolean {
+  if (!scrolling.peek() || workers.size <= 300) {
+    heldSinceMs = null;
+    return false;
+  }
+  heldSinceMs ??= nowMs;
+  if (nowMs - heldSinceMs < maxHoldMs) return true;
+  // All that waits gets its turn before the next hold.
+  if (!dirty && !sumDirty) heldSinceMs = null;
+  return false;
+}
+
+// What came into view meanwhile is drawn in full, at once.
+afterScrolling(() => {
+  lastDrawMs = Number.NEGATIVE_INFINITY;
+  redraw();
+});
 
 mirror.subscribe((change) => {
   for (const worker of change.workers) sampleWorker(worker);
@@ -96,6 +99,10 @@ function schedule(): void {
 
 function flush(nowMs: number): void {
   scheduled = false;
+  if (isHeld(nowMs)) {
+    schedule();
+    return;
+  }
   if (eventsDirty) {
     eventsDirty = false;
     eventsSeen.value++;

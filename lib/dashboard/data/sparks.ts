@@ -6,6 +6,7 @@ import { signal } from '@preact/signals';
 import type { History, WorkerView } from '../../contract/api.js';
 import { memoryOf } from '../../present/worker-figures.js';
 import { client } from './client.js';
+import { afterScrolling, scrolling } from './scrolling.js';
 
 export const stepMs = 10_000;
 export const steps = 60;
@@ -126,8 +127,12 @@ let inFlight = 0;
 const maxInFlight = 4;
 const maxWanted = 80;
 
+// What is fetched while one scrolls is past before it comes.
+afterScrolling(() => pump());
+
 /** Fetches the histories wanted, newest wish first: what was scrolled past can wait, and is dropped at last. */
 function pump(): void {
+  if (scrolling.peek()) return;
   for (const dropped of wanted.splice(0, Math.max(0, wanted.length - maxWanted))) rings.delete(dropped);
   while (inFlight < maxInFlight && wanted.length > 0) {
     const key = wanted.pop()!;

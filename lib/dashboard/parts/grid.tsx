@@ -3,6 +3,7 @@ import { useMemo, useRef } from 'preact/hooks';
 import { unknownText } from '../../present/units.js';
 import { drawn } from '../data/fleet.js';
 import { type ColumnRoom, columnTemplate, fitColumns, type SortKey } from '../data/rows.js';
+import { scrolling } from '../data/scrolling.js';
 import { filled } from '../data/sparks.js';
 import { holdsWhileOver, isPinned } from '../data/still.js';
 import { phone, useMedia, useWidth } from './hooks.js';
@@ -106,7 +107,7 @@ export function Grid<Row>(props: GridProps<Row>) {
       onKeyDown={(event) => walkByKey(event, props, selected, height)}
       {...holdsWhileOver}
     >
-      <Head {...props} columns={columns} />
+      <Head {...props} columns={columns} sparks={sparks} />
       <Virtual
         offsets={offsets}
         scroller={scroller}
@@ -177,7 +178,7 @@ function walkByKey<Row>(event: KeyboardEvent, props: GridProps<Row>, selected: n
   if (item?.kind === 'row') walk(item.key);
 }
 
-function Head<Row>({ kind, columns, sort, dir, sortBy }: GridProps<Row>) {
+function Head<Row>({ kind, columns, sparks, sort, dir, sortBy }: GridProps<Row> & { readonly sparks: boolean }) {
   return (
     <div class={`data-head ${kind}-head`} role="row" aria-rowindex={1}>
       {columns.map((column) => {
@@ -186,7 +187,7 @@ function Head<Row>({ kind, columns, sort, dir, sortBy }: GridProps<Row>) {
           <div
             key={column.id}
             role="columnheader"
-            class={column.number ? 'number' : ''}
+            class={column.number ? `number${sparks && column.spark ? ' with-spark' : ''}` : ''}
             aria-sort={active ? (dir === 'desc' ? 'descending' : 'ascending') : 'none'}
           >
             <button type="button" onClick={() => sortBy(column)}>
@@ -235,6 +236,9 @@ function GridRow<Row>({ grid, columns, tops, sparks, index, rowKey, style, selec
   drawn.value;
   filled.value;
   const row = grid.rowOf(rowKey);
+  // Lines of rows that come into view while one scrolls are drawn when that ends.
+  const linesOf = useRef('');
+  if (!scrolling.peek()) linesOf.current = rowKey;
   if (row === undefined)
     return (
       <div class={`data-row ${grid.kind}-row stale`} role="row" style={style}>
@@ -259,7 +263,14 @@ function GridRow<Row>({ grid, columns, tops, sparks, index, rowKey, style, selec
     >
       {columns.map((column) =>
         column.cell === undefined ? (
-          <Figure key={column.id} column={column} row={row} top={tops[column.id] ?? 0} sparks={sparks} />
+          <Figure
+            key={column.id}
+            column={column}
+            row={row}
+            top={tops[column.id] ?? 0}
+            sparks={sparks}
+            drawsLine={linesOf.current === rowKey}
+          />
         ) : (
           <div key={column.id} role="gridcell" class={column.class} title={column.title?.(row)}>
             {column.cell(row)}
@@ -274,18 +285,21 @@ interface FigureProps<Row> {
   readonly column: GridColumn<Row>;
   readonly row: Row;
   readonly top: number;
+  /** There is room for lines. */
   readonly sparks: boolean;
+  readonly drawsLine: boolean;
 }
 
-function Figure<Row>({ column, row, top, sparks }: FigureProps<Row>) {
+function Figure<Row>({ column, row, top, sparks, drawsLine }: FigureProps<Row>) {
   const text = column.text?.(row) ?? unknownText;
   const isUnknown = text === unknownText;
   const isAbsent = column.isAbsent?.(row) ?? false;
-  const values = sparks && !isAbsent ? (column.spark?.(row) ?? null) : null;
+  const hasSpark = sparks && column.spark !== undefined;
+  const values = hasSpark && drawsLine && !isAbsent ? column.spark!(row) : null;
   return (
     <div
       role="gridcell"
-      class={`metric-cell${isAbsent ? ' none' : ''}${values === null ? '' : ' with-spark'}${column.wide ? ' wide' : ''}`}
+      class={`metric-cell${isAbsent ? ' none' : ''}${hasSpark ? ' with-spark' : ''}${column.wide ? ' wide' : ''}`}
       data-label={column.label}
       title={column.title?.(row)}
     >

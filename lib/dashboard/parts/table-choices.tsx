@@ -24,6 +24,12 @@ export function sortTable(
   go({ sort: column.id, dir });
 }
 
+/** Back to the order before anybody chose. */
+export function unsortTable(name: string): void {
+  keepTable(name, { sort: '', dir: '' });
+  go({ sort: '', dir: '' });
+}
+
 interface ColumnChoiceProps<Row> {
   /** Of the list, under which the choice is kept. */
   readonly name: string;

@@ -1,5 +1,5 @@
 /** What is seen of an element that scrolls: read once for each scroll event, for all lists in it, and never laid out for. */
-import { noteScroll } from '../data/fleet.js';
+import { noteScroll } from '../data/scrolling.js';
 
 interface Placed {
   /** Top of the box within what is scrolled, px. */

@@ -1,6 +1,6 @@
 import type { ComponentChildren, RefObject } from 'preact';
 import { useCallback, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { scrolling } from '../data/fleet.js';
+import { scrolling } from '../data/scrolling.js';
 import { viewportOf } from './viewport.js';
 
 /** Where rows begin. `offsets[n]` is the height of all n rows. */
@@ -35,7 +35,8 @@ function useSame(offsets: Offsets): Offsets {
   return kept.current;
 }
 
-const overscan = 240;
+/** Drawn ahead on either side, px: a few frames of fast scrolling. */
+const overscan = 360;
 
 interface VirtualProps {
   readonly offsets: Offsets;
@@ -95,23 +96,43 @@ export function Virtual({ offsets: given, scroller, row, reveal = -1, part, cove
     else if (bottom > outer.scrollTop + outer.clientHeight) outer.scrollTop = bottom - outer.clientHeight;
   }, [reveal, part?.[0]]);
 
-  const rows = new Map<number, ComponentChildren>();
   const last = Math.min(range[1], count - 1);
   // It only grows: a number that changed with each step would give every row another element.
   slots.current = Math.max(slots.current, last - range[0] + 2);
-  for (let index = range[0]; index <= last; index++) {
-    const style = {
-      transform: `translateY(${offsets[index]}px)`,
-      height: `${offsets[index + 1]! - offsets[index]!}px`,
-    };
-    rows.set(index % slots.current, row(index, style, index % slots.current));
-  }
+  const rows = useDrawnRows(row, offsets, slots.current, range[0], last);
   const order = useElementOrder(box, [...rows.keys()]);
   return (
     <div ref={box} class="virtual" role="presentation" style={{ height: `${total}px` }}>
       {order.map((slot) => rows.get(slot))}
     </div>
   );
+}
+
+type Row = VirtualProps['row'];
+
+/**
+ * What is drawn, by slot. A row that stays in view is the same as before, as long as nothing but the range changed: it is
+ * neither drawn nor compared again.
+ */
+function useDrawnRows(row: Row, offsets: Offsets, slots: number, first: number, last: number) {
+  const drawn = useRef({ row, offsets, slots, rows: new Map<number, ComponentChildren>() });
+  const before = drawn.current;
+  const isSame = before.row === row && before.offsets === offsets && before.slots === slots;
+  const rows = new Map<number, ComponentChildren>();
+  const bySlot = new Map<number, ComponentChildren>();
+  for (let index = first; index <= last; index++) {
+    const slot = index % slots;
+    const style = {
+      transform: `translateY(${offsets[index]}px)`,
+      height: `${offsets[index + 1]! - offsets[index]!}px`,
+    };
+    const kept = isSame ? before.rows.get(index) : undefined;
+    const vnode = kept ?? row(index, style, slot);
+    rows.set(index, vnode);
+    bySlot.set(slot, vnode);
+  }
+  drawn.current = { row, offsets, slots, rows };
+  return bySlot;
 }
 
 /**

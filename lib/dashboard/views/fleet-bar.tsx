@@ -9,7 +9,7 @@ import {
   unknownStyle,
   workerStateStyles,
 } from '../../present/status.js';
-import { formatBytes, formatPercent, unknownText } from '../../present/units.js';
+import { bytesOfWhole, formatPercent, unknownText } from '../../present/units.js';
 import { ended } from '../data/ended.js';
 import { drawn, hives, mirror, ordered, totals, workers } from '../data/fleet.js';
 import { missing } from '../data/missing.js';
@@ -77,6 +77,7 @@ export function FleetBar() {
   const { liveness, health, state, gpus, usedBytes, totalBytes, uncounted, unknownGpuHives } = mirror.counts();
   const fleet = totals.value;
   const rate = fleet?.heartbeatsPerSecond ?? null;
+  const vram = bytesOfWhole(usedBytes, totalBytes);
   const isKnown = usedBytes !== null && totalBytes !== null;
   return (
     <dl class="fleet-bar" aria-label="Fleet">
@@ -97,7 +98,7 @@ export function FleetBar() {
           </span>
         )}
       </Tile>
-      <Tile label="VRAM used" value={formatBytes(usedBytes)} unit={isKnown ? `of ${formatBytes(totalBytes)}` : null}>
+      <Tile label="VRAM used" value={vram.part} unit={isKnown ? `of ${vram.whole}` : null}>
         <Meter value={usedBytes} max={totalBytes} tone={fullness(usedBytes, totalBytes)} />
         <span class="legend">
           <span>

@@ -1,7 +1,7 @@
 import { useMemo } from 'preact/hooks';
 import type { HiveView } from '../../contract/api.js';
 import { plural } from '../../present/sentences.js';
-import { formatBytes, formatPercent } from '../../present/units.js';
+import { bytesOfWhole, formatPercent } from '../../present/units.js';
 import { hives, membership } from '../data/fleet.js';
 import { heardGpuTotals, labelKeysOf } from '../data/fleet-rows.js';
 import { at, go } from '../data/location.js';
@@ -10,11 +10,12 @@ import { at, go } from '../data/location.js';
 export function groupText(views: readonly HiveView[]): string {
   const { utilizationPercent, usedBytes, totalBytes } = heardGpuTotals(views);
   const gpus = views.reduce((total, view) => total + view.gpus.length, 0);
+  const vram = bytesOfWhole(usedBytes, totalBytes);
   return [
     plural(views.length, 'hive'),
     ...(gpus === 0 ? [] : [plural(gpus, 'GPU')]),
     ...(utilizationPercent === null ? [] : [`${formatPercent(utilizationPercent)} busy`]),
-    ...(usedBytes === null ? [] : [`${formatBytes(usedBytes)} of ${formatBytes(totalBytes)} VRAM`]),
+    ...(usedBytes === null ? [] : [`${vram.part} of ${vram.whole} VRAM`]),
   ].join(', ');
 }
 

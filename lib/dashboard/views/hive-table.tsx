@@ -160,7 +160,7 @@ export function HiveTable({ groups, scroller }: TableProps) {
   );
   return (
     <>
-      {isPhone && <PhoneSort name="hives" columns={chosen} order={order} />}
+      {isPhone && <PhoneSort name="hives" columns={chosen} order={order} unsorted="What is wrong" />}
       <Grid
         kind="hive"
         label="Hives"

@@ -11,7 +11,7 @@ import { sortWorkers, type WorkerFilter, workerMatcher } from '../data/query.js'
 import { Grid, type GridColumn } from '../parts/grid.js';
 import { phone, useMedia } from '../parts/hooks.js';
 import { StatusLabel } from '../parts/status-chip.js';
-import { ColumnChoice, orderOf, sortTable, useColumns, useStill } from '../parts/table-choices.js';
+import { ColumnChoice, orderOf, sortTable, unsortTable, useColumns, useStill } from '../parts/table-choices.js';
 import { Choices, Pick, Toolbar } from '../parts/toolbar.js';
 import { MissingList } from './missing.js';
 import { ModelLoad } from './model-load.js';
@@ -92,10 +92,13 @@ export function PhoneSort<Row>({
   columns,
   order,
   name = 'workers',
+  unsorted,
 }: {
   readonly columns: readonly GridColumn<Row>[];
   readonly order: Order;
   readonly name?: string;
+  /** The order before anybody chose, where that is of no column. */
+  readonly unsorted?: string;
 }) {
   const column = columns.find(({ id }) => id === order.sort) ?? columns[0]!;
   return (
@@ -107,8 +110,10 @@ export function PhoneSort<Row>({
           onChange={(event) => {
             const chosen = columns.find(({ id }) => id === event.currentTarget.value);
             if (chosen) sortTable(name, order, chosen);
+            else unsortTable(name);
           }}
         >
+          {unsorted !== undefined && <option value="">{unsorted}</option>}
           {columns.map(({ id, label }) => (
             <option key={id} value={id}>
               {label}
@@ -116,9 +121,11 @@ export function PhoneSort<Row>({
           ))}
         </select>
       </label>
-      <button type="button" onClick={() => sortTable(name, order, column)}>
-        {order.dir === 'asc' ? '↑ ascending' : '↓ descending'}
-      </button>
+      {order.sort !== '' && (
+        <button type="button" onClick={() => sortTable(name, order, column)}>
+          {order.dir === 'asc' ? '↑ ascending' : '↓ descending'}
+        </button>
+      )}
     </div>
   );
 }

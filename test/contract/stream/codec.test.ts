@@ -145,7 +145,7 @@ describe('schemas', () => {
     );
   });
 
-  it('hold every number of a heartbeat, at a scale that fits nearly all', () => {
+  it('hold every number of a heartbeat and the state of each worker, at a scale that fits nearly all', () => {
     const hive = new SimulatedHive({ id: 'a', workers: 8, gpus: 8, seed: 3, asksEngines: true });
     const numbers = (item: unknown): number =>
       typeof item === 'number'
@@ -158,7 +158,7 @@ describe('schemas', () => {
     const state = new NumericState(ownSchema, countRows(heartbeat));
     state.take(heartbeat);
     const { schema: _schema, seq: _seq, events: _events, faults: _faults, ...rest } = heartbeat;
-    expect(state.values.filter((each) => !Number.isNaN(each))).toHaveLength(numbers(rest));
+    expect(state.values.filter((each) => !Number.isNaN(each))).toHaveLength(numbers(rest) + heartbeat.workers.length);
     const empty = new NumericState(ownSchema, countRows(heartbeat));
     expect(encodeDelta(header, empty, state).length / numbers(rest)).toBeLessThan(5);
   });

@@ -1,26 +1,15 @@
-// A queen in a process of its own, or (`bare`) the least that could take its place: node:http, the body, JSON.parse.
-// Says its port; answers each message with what it has used so far. `watched`: also how
-// late its event loop is. A third word is the port.
+// A queen in a process of its own, or the least that could take its place: of POSTs (`bare`) node:http, the body, JSON.parse; of
+// streams (`bareStream`) ws, each message, and the answers that are asked for. Says its port; answers each message with what it has used so far. `watched`: also how
+// late its event loop is. A third word is the port. As built, without what runs TypeScript for the benchmarks: that takes 44 MiB, and
+// gives each function its name at every call. What it answers is a `QueenUse`.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { gunzipSync } from 'node:zlib';
-import type * as Queen from '../../lib/daemon/queen.js';
-
-export interface QueenUse {
-  /** CPU time of the whole process, µs. */
-  readonly cpuMicros: number;
-  readonly rssBytes: number;
-  readonly heapBytes: number;
-  /** How late the event loop was in 99 of 100 cases since the last answer, ms; 0 where nobody watches. */
-  readonly loopDelayMs: number;
-  /** How long its main thread has waited for a core, ms: the machine was busy with others. */
-  readonly waitedMs: number;
-}
+import { WebSocketServer } from 'ws';
 
 /** The second number of the thread's schedstat is nanoseconds in the queue; 0 where the kernel does not count. */
-function waitedMs(): number {
+function waitedMs() {
   try {
     return Number(readFileSync('/proc/self/schedstat', 'latin1').split(' ')[1]) / 1e6;
   } catch {
@@ -30,10 +19,10 @@ function waitedMs(): number {
 
 const reply = JSON.stringify({ accepted: true, queenId: 'bare', ackEventSeq: 0, intervalMs: 1000 });
 
-async function bare(): Promise<number> {
+async function bare() {
   const server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    const chunks = [];
+    request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', () => {
       const body = Buffer.concat(chunks);
       JSON.parse((request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body).toString());
@@ -42,13 +31,35 @@ async function bare(): Promise<number> {
     });
   });
   server.keepAliveTimeout = 75_000;
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return (server.address() as AddressInfo).port;
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return server.address().port;
 }
 
-async function queen(): Promise<number> {
-  // As built: what runs TypeScript for the benchmarks gives each function its name at every call.
-  const { startQueen } = (await import(new URL('../../dist/daemon/queen.js', import.meta.url).href)) as typeof Queen;
+/** First bytes of messages: see docs/stream.md. */
+const keyframe = 1;
+const wantsAck = 1;
+
+async function bareStream() {
+  const streams = new WebSocketServer({
+    port: 0,
+    host: '127.0.0.1',
+    clientTracking: false,
+    perMessageDeflate: false,
+    handleProtocols: (offered) => [...offered][0],
+  });
+  const ack = JSON.stringify({ type: 'ack', epoch: 1, index: 0, deltas: true, reply: JSON.parse(reply) });
+  streams.on('connection', (client) => {
+    client.on('message', (message, isBinary) => {
+      if (!isBinary) client.send(JSON.stringify({ type: 'welcome', queenId: 'bare', intervalMs: 1000, ackEvery: 5 }));
+      else if (message[0] === keyframe || (message[1] & wantsAck) !== 0) client.send(ack);
+    });
+  });
+  await new Promise((resolve) => streams.once('listening', resolve));
+  return streams.address().port;
+}
+
+async function queen() {
+  const { startQueen } = await import(new URL('../../dist/daemon/queen.js', import.meta.url).href);
   // A load sends heartbeats as fast as they are taken; no setting allows one hive that.
   const limits = { heartbeatsPerSecond: 1000 };
   const started = await startQueen(
@@ -59,7 +70,8 @@ async function queen(): Promise<number> {
   return started.port;
 }
 
-const port = await (process.argv[2] === 'bare' ? bare() : queen());
+const servers = { bare, bareStream, queen };
+const port = await servers[process.argv[2]]();
 const resolutionMs = 10;
 const delay = process.argv[3] === 'watched' ? monitorEventLoopDelay({ resolution: resolutionMs }) : null;
 delay?.enable();
@@ -75,7 +87,7 @@ process.on('message', () => {
     heapBytes: heapUsed,
     loopDelayMs,
     waitedMs: waitedMs(),
-  } satisfies QueenUse);
+  });
 });
 process.once('disconnect', () => process.exit());
 process.send?.({ port });

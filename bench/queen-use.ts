@@ -1,0 +1,11 @@
+/** What `processes/queen.js` answers. */
+export interface QueenUse {
+  /** CPU time of the whole process, µs. */
+  readonly cpuMicros: number;
+  readonly rssBytes: number;
+  readonly heapBytes: number;
+  /** How late the event loop was in 99 of 100 cases since the last answer, ms; 0 where nobody watches. */
+  readonly loopDelayMs: number;
+  /** How long its main thread has waited for a core, ms: the machine was busy with others. */
+  readonly waitedMs: number;
+}
