@@ -1,14 +1,12 @@
 import { defineConfig } from 'vitest/config';
+import { aloneLast } from './test/harness/alone-last.js';
 import { secondTry } from './test/harness/second-try.js';
 
-/** The real page on a real queen in Debian's Chromium. One file at a time: a browser is heavy, and frames are measured. */
+/** The real page on a real queen in Debian's Chromium. Where frames are measured nothing runs beside. */
 export default defineConfig({
   test: {
-    include: ['test/suites/browser/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
-    fileParallelism: false,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    projects: aloneLast('test/suites/browser', ['scale'], { testTimeout: 60_000 }),
     retry: secondTry.retry,
     reporters: ['default', secondTry.reporter, ['json', { outputFile: 'test-results/browser.json' }]],
   },

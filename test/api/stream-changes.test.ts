@@ -8,6 +8,7 @@ import { FleetMirror } from '../../lib/client/mirror.js';
 import type { StreamMessage } from '../../lib/client/stream.js';
 import type { StreamChanges } from '../../lib/contract/api.js';
 import { Registry } from '../../lib/queen/registry.js';
+import { portion } from '../harness/draws.js';
 import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 import { endlessTurn, serverOfTest } from './build-server.js';
@@ -109,7 +110,7 @@ describe('changes in place of rows', () => {
         const [whole, ...others] = readers.map((reader) => shown(mirrorOf(reader, clock.ms)));
         for (const other of others) expect(other).toEqual(whole);
       }),
-      { numRuns: 100 },
+      { numRuns: portion(100) },
     );
   });
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HivepulseClient, type StreamMessage } from '../../lib/client/client.js';
 import { sseMessage } from '../../lib/http/sse.js';
+import { portion } from '../harness/draws.js';
 
 /** A client whose queen answers with these bytes, cut where they are cut. */
 async function read(pieces: readonly Uint8Array[]): Promise<StreamMessage[]> {
@@ -58,7 +59,7 @@ describe('event streams as they arrive', () => {
           expect(messages.at(-1)?.type).toBe('closed');
         },
       ),
-      { numRuns: 150 },
+      { numRuns: portion(150) },
     );
   });
 
@@ -77,7 +78,7 @@ describe('event streams as they arrive', () => {
           for (const { type } of messages) expect(known).toContain(type);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: portion(300) },
     );
   });
 });

@@ -16,6 +16,7 @@ import { checkDescription } from '../../lib/launch/spawn-options.js';
 import { connectionOptions } from '../../lib/nats/nats-link.js';
 import { shownUrl } from '../../lib/util/shown-url.js';
 import { parseWorkerId } from '../../lib/workers/worker-id.js';
+import { portion } from '../harness/draws.js';
 
 /** A secret that cannot stand in any text by chance, of a kind that looks like nothing, like base64 or like a password. */
 const letters = (alphabet: string, least: number, most: number) =>
@@ -91,7 +92,7 @@ describe('bad input is refused with its place, not its value', () => {
           if (!text.startsWith('/')) expect(said).not.toContain(secret);
         },
       ),
-      { numRuns: 400 },
+      { numRuns: portion(400) },
     );
     expect(settingsOf('hive')).toContain('commands');
   });
@@ -122,7 +123,7 @@ describe('bad input is refused with its place, not its value', () => {
         for (const options of refused) said.push(await startHive(options).then(String, textOf));
         if (!text.startsWith('/')) expect(said.join('\n')).not.toContain(secret);
       }),
-      { numRuns: 80 },
+      { numRuns: portion(80) },
     );
   });
 

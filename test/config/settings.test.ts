@@ -10,6 +10,7 @@ import { ValueProblem } from '../../lib/config/types.js';
 import { HivepulseError } from '../../lib/util/errors.js';
 import { closest } from '../../lib/util/options.js';
 import { configurationDocument } from '../../scripts/docs-config.js';
+import { portion } from '../harness/draws.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'hivepulse-config-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -119,7 +120,7 @@ describe('configuration: values', () => {
           expect((error as Error).message.length).toBeLessThan(500);
         }
       }),
-      { numRuns: 3000 },
+      { numRuns: portion(3000) },
     );
   });
 });
@@ -209,7 +210,7 @@ describe('configuration: mistakes are named with place and fix', () => {
           expect((error as HivepulseError).subject).toContain('hivepulse.yaml');
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: portion(2000) },
     );
   });
 

@@ -6,6 +6,7 @@ import { workerFields } from '../../lib/contract/fields/worker.js';
 import type { GpuSample, WorkerSample } from '../../lib/contract/heartbeat.js';
 import { storedGpu, storedWorker } from '../../lib/contract/stored.js';
 import { type HeartbeatVerdict, readHeartbeat } from '../../lib/contract/validate.js';
+import { portion } from '../harness/draws.js';
 import { eventOf, gpuOf, heartbeatOf, wire, workerOf } from '../harness/heartbeats.js';
 
 const limits = { maxWorkers: 200 };
@@ -294,7 +295,7 @@ describe('readHeartbeat', () => {
         const again = read(verdict.heartbeat);
         return again.ok && again.heartbeat === verdict.heartbeat;
       }),
-      { numRuns: 2000 },
+      { numRuns: portion(2000) },
     );
   });
 

@@ -7,6 +7,7 @@ import { setRoom, walkRooms } from '../../lib/queen/host-room.js';
 import { fitHost, type PlacementHost, placementCandidates } from '../../lib/queen/placement.js';
 import type { HiveRecord } from '../../lib/queen/records.js';
 import type { ActiveReservation } from '../../lib/queen/reservations.js';
+import { portion } from '../harness/draws.js';
 import { gib, gpuSample, mib, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
 const hiveIds = ['a', 'b', 'c', 'd'];
@@ -299,7 +300,7 @@ describe('what is kept of a fleet against a walk over all of it', () => {
           checkAgainstWalk(queen, asked, listed);
         }
       }),
-      { numRuns: 120 },
+      { numRuns: portion(120) },
     );
   });
 
@@ -405,7 +406,7 @@ describe('what is kept of a fleet against a walk over all of it', () => {
           expect([walk.fits, walk.refusedCount]).toEqual([candidates.length, refusals.length]);
         },
       ),
-      { numRuns: 500 },
+      { numRuns: portion(500) },
     );
   });
 });

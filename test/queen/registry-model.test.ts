@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { WorkerSample } from '../../lib/contract/heartbeat.js';
 import type { WorkerQuery } from '../../lib/queen/queries.js';
 import type { Registry } from '../../lib/queen/registry.js';
+import { portion } from '../harness/draws.js';
 import { gib, gpuSample, mib, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
 /** What a registry would be with neither indexes nor merging: lists of what was said last, searched from end to end. */
@@ -201,7 +202,7 @@ describe('the registry against a naive one', () => {
           expect(roomy).toEqual(naive.workers({ minFreeVramBytes: gib(12), liveness: 'online' }, queen.time.nowMs));
         },
       ),
-      { numRuns: 150 },
+      { numRuns: portion(150) },
     );
   });
 });

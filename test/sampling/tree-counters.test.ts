@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type CountedProcess, TreeCounter, type TreeTotal } from '../../lib/sampling/tree-counters.js';
 import { emptyForest, type Forest, growForest, identityKey } from '../../lib/workers/process-forest.js';
+import { portion } from '../harness/draws.js';
 import { birthLine, histories, ModelHost, type ModelProcess, type Step } from '../workers/process-history.js';
 
 /** As one pass read it; a reading that is null: it lives and could not be read. */
@@ -155,7 +156,7 @@ function run(history: readonly Step[], check: (pass: Pass) => void, host = new M
 const everyPass = (check: (pass: Pass) => void): void =>
   fc.assert(
     fc.property(histories, (history) => run(history, check)),
-    { numRuns: 300 },
+    { numRuns: portion(300) },
   );
 
 describe('for any history of processes, also where they fork and end while a pass reads them', () => {
@@ -211,7 +212,7 @@ describe('for any history of processes, also where they fork and end while a pas
           }
         }
       }),
-      { numRuns: 200 },
+      { numRuns: portion(200) },
     );
   });
 });

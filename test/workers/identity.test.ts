@@ -4,6 +4,7 @@ import { ContainerNames } from '../../lib/workers/container-names.js';
 import { Discovery } from '../../lib/workers/discovery.js';
 import { ProcessTable } from '../../lib/workers/process-table.js';
 import type { RecordsRead, WorkerRecord } from '../../lib/workers/records.js';
+import { portion } from '../harness/draws.js';
 import { ManualClock } from '../harness/manual-clock.js';
 import { MemoryTree } from '../io/fake-files.js';
 
@@ -180,7 +181,7 @@ describe('ids of workers', () => {
           }
         },
       ),
-      { numRuns: 150 },
+      { numRuns: portion(150) },
     );
   });
 

@@ -6,6 +6,7 @@ import { keepColours, printable } from '../../lib/present/printable.js';
 import { shownUrl } from '../../lib/util/shown-url.js';
 import { isSecretName, redactText } from '../../lib/workers/redact.js';
 import { safeCommand, shownModel, shownProgram } from '../../lib/workers/shown-command.js';
+import { portion } from '../harness/draws.js';
 
 /** What reads text from outside. */
 const readers: Readonly<Record<string, (text: string) => unknown>> = {
@@ -96,7 +97,7 @@ describe('text from outside costs linear time', () => {
       fc.property(fc.array(fc.constantFrom(...pieces), { minLength: 1, maxLength: 5 }), (parts) =>
         expectLinear(read, parts.join('')),
       ),
-      { numRuns: 25 },
+      { numRuns: portion(25) },
     );
   });
 

@@ -12,6 +12,7 @@ import {
 } from '../../../lib/contract/stream/codec.js';
 import { ownSchema } from '../../../lib/contract/stream/columns.js';
 import { countRows, NumericState } from '../../../lib/contract/stream/state.js';
+import { portion } from '../../harness/draws.js';
 import { SimulatedHive } from '../../harness/simulated-fleet.js';
 
 const schema = readSchema({
@@ -59,7 +60,7 @@ describe('deltas', () => {
         changed.restore(before);
         expect(before.values).toEqual(stateOf(from).values);
       }),
-      { numRuns: 500 },
+      { numRuns: portion(500) },
     );
   });
 
@@ -98,7 +99,7 @@ describe('deltas', () => {
           expect(error).toBeInstanceOf(StreamCodecError);
         }
       }),
-      { numRuns: 3000 },
+      { numRuns: portion(3000) },
     );
   });
 });

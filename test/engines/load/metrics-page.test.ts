@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { labelOf, MetricsPage, PageLayout, sumOf } from '../../../lib/engines/load/metrics-page.js';
+import { portion } from '../../harness/draws.js';
 
 const name = fc.stringMatching(/^[a-z_:][a-z0-9_:]{0,12}$/);
 const labelName = fc.stringMatching(/^[a-z_][a-z0-9_]{0,6}$/);
@@ -68,7 +69,7 @@ describe('a page of metrics', () => {
         expect(page.samples('absent')).toEqual([]);
         expect(sumOf(page.samples('absent'))).toBeNull();
       }),
-      { numRuns: 400 },
+      { numRuns: portion(400) },
     );
   });
 
@@ -92,7 +93,7 @@ describe('a page of metrics', () => {
           groups = changed(groups, one, turn);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: portion(300) },
     );
   });
 
@@ -168,7 +169,7 @@ describe('a page of metrics', () => {
             labelOf(sample, 'x');
           }
       }),
-      { numRuns: 1000 },
+      { numRuns: portion(1000) },
     );
   });
 });

@@ -10,6 +10,7 @@ import { filesOfDevice } from '../../../lib/io/file-reader.js';
 import { NativeFileReader, WorkerFileReader } from '../../../lib/io/open-file-reader.js';
 import { loadBinding } from '../../../lib/native/binding.js';
 import { DrmClient, type DrmClientResult } from '../../../lib/native/drm-clients.js';
+import { portion } from '../../harness/draws.js';
 import { temporaryDirectory } from '../../harness/leftovers.js';
 import { FakeDrmHost, fdinfo, radeon } from './fake-host.js';
 import { plain } from './plain-client.js';
@@ -130,7 +131,7 @@ describe.skipIf(binding === undefined)('clients by the addon and by TypeScript (
         for (let pass = 0; pass < 2; pass++)
           expect((await native?.drmClients(paths, 8192))?.map(shown)).toEqual(expected);
       }),
-      { numRuns: Number(process.env.HIVEPULSE_PROPERTY_RUNS ?? 400) },
+      { numRuns: Number(process.env.HIVEPULSE_PROPERTY_RUNS ?? portion(400)) },
     );
   });
 
@@ -159,7 +160,7 @@ describe.skipIf(binding === undefined)('clients by the addon and by TypeScript (
           );
         }
       }),
-      { numRuns: 60 },
+      { numRuns: portion(60) },
     );
   });
 
@@ -226,7 +227,7 @@ describe.skipIf(binding === undefined)('clients by the addon and by TypeScript (
         for (const reader of [native, worker]) expect(await reader?.readAwake(texts, 4096)).toEqual(expected);
         expect([native?.runningAt(), worker.runningAt()]).toEqual([0, 0]);
       }),
-      { numRuns: 60 },
+      { numRuns: portion(60) },
     );
   });
 
@@ -317,7 +318,7 @@ describe.skipIf(binding === undefined)('clients by the addon and by TypeScript (
           expect(one).toEqual(other);
         }
       }),
-      { numRuns: Number(process.env.HIVEPULSE_PROPERTY_RUNS ?? 40) / 4 },
+      { numRuns: Math.ceil(Number(process.env.HIVEPULSE_PROPERTY_RUNS ?? portion(40)) / 4) },
     );
   });
 });

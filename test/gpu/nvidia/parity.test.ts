@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Assembled } from '../../../lib/gpu/assemble.js';
 import { FakeGpuHost, type FakeProcess, fourH100, generations, h100, type Scenario } from '../../fakes/scenario.js';
+import { portion } from '../../harness/draws.js';
 import { hazards, listCodes } from './hazards.js';
 import { nvidiaSmiOnce, nvmlOnce } from './read-once.js';
 
@@ -156,6 +157,6 @@ describe('parity', () => {
   });
 
   it('parity: they agree on random machines', { timeout: 120_000 }, () =>
-    fc.assert(fc.asyncProperty(scenario, compare), { numRuns: 40 }),
+    fc.assert(fc.asyncProperty(scenario, compare), { numRuns: portion(40) }),
   );
 });
