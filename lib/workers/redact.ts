@@ -58,7 +58,7 @@ function hideJwt(word: string): string {
 }
 
 /** `Authorization: Bearer x`, `Bearer x`, `Basic x`. */
-const scheme = /\b(Bearer|Basic|Token|ApiKey|Digest)(\s+|%20)(?![=:])[^\s'",;]+/gi;
+const scheme = /\b(Bearer|Basic|Token|ApiKey|Digest)(\s+|%20)[^\s'",;=:][^\s'",;]*/gi;
 /** What may hold an address. */
 const address = /[^\s'"]+/g;
 
