@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePorts } from '../test/harness/free-ports.js';
 import { HeartbeatSink } from '../test/harness/heartbeat-sink.js';
 import { BenchCgroups } from './cgroups.js';
 import { buildLimit, tickers } from './limit.js';
@@ -78,15 +77,6 @@ export function startHive(context: BenchContext, queen: string, root: string, po
   return hive;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 /** GET /metrics of a hive that goes on ticking, as a scraper does it: wall time of one, and its CPU in the hive. */
 async function scrapes(pid: number, port: number) {
   const times = 40;
@@ -117,7 +107,7 @@ async function measure(
     paths.map((path) => `${path}/cgroup.procs`),
   );
   const queen = await sink(context);
-  const port = await freePort();
+  const [port] = (await freePorts(1)) as [number];
   const hive = startHive(context, queen.url, cgroups.root, port);
   const ended = once(hive, 'exit').then(() => Promise.reject(new Error('the hive ended')));
   ended.catch(() => undefined);

@@ -1,7 +1,7 @@
-import { createServer } from 'node:net';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
+import { freePorts } from '../../harness/free-ports.js';
 import { getJson, useHarness } from '../../harness/harness.js';
 import { waitFor } from '../../harness/wait.js';
 import {
@@ -17,14 +17,6 @@ import {
 } from './cluster-of-queens.js';
 
 const harness = useHarness();
-
-async function freePorts(count: number): Promise<number[]> {
-  const listening = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(listening.map((server) => new Promise((resolve) => server.once('listening', resolve))));
-  const ports = listening.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(listening.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
 
 test('three servers: each in turn is lost with no event, no reservation and no hive', async () => {
   const ports = await freePorts(3);

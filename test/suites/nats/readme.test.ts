@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import type { HiveView } from '../../../lib/contract/api.js';
+import { freePorts } from '../../harness/free-ports.js';
 import { getJson, useHarness } from '../../harness/harness.js';
 import type { Managed } from '../../harness/processes.js';
 import { waitFor } from '../../harness/wait.js';
@@ -16,14 +16,6 @@ const main = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url)
 function blocksOf(title: string): string[][] {
   const section = readme.split(`\n## ${title}\n`)[1]?.split('\n## ')[0] ?? '';
   return [...section.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block.trim().split('\n'));
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.once('listening', resolve))));
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 const queries = ['/v1/fleet', '/v1/hives', '/v1/workers', '/v1/gpus', '/v1/workers/best?model=any', '/v1/reservations'];

@@ -1,11 +1,11 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { HiveList, WorkerList } from '../../../../lib/contract/api.js';
 import { ProcessMonitor } from '../../../../lib/launch/process-monitor.js';
 import { processLives } from '../../../../lib/procfs/process-stat.js';
+import { freePorts } from '../../../harness/free-ports.js';
 import { getJson } from '../../../harness/harness.js';
 import { waitFor } from '../../../harness/wait.js';
 import { runTool } from './run-tool.js';
@@ -19,14 +19,6 @@ const systemctl = async (...args: string[]): Promise<string> => {
   if (status !== 0) throw new Error(`systemctl ${args.join(' ')}: ${stderr}`);
   return stdout.trim();
 };
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** The unit as it ships, with only the path of the program and settings of the test put in. */
 async function install(unit: 'hive' | 'queen', environment: Readonly<Record<string, string>>): Promise<string> {
@@ -62,7 +54,7 @@ afterEach(async () => {
 
 describe('deploy/*.service', () => {
   it('both work under their hardening, and workers outlive a restart of the hive, which finds them again with their labels', async () => {
-    const [queenPort, hivePort] = [await freePort(), await freePort()];
+    const [queenPort, hivePort] = (await freePorts(2)) as [number, number];
     const url = `http://127.0.0.1:${queenPort}`;
     const queen = await install('queen', { HIVEPULSE_PORT: String(queenPort) });
     await waitFor(async () => (await fetch(`${url}/healthz`)).ok, { timeoutMs: 200_000, everyMs: 200 }).catch(
