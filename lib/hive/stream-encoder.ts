@@ -145,7 +145,7 @@ export class StreamEncoder {
     const rows = new Set<number>();
     const text = textOf(base, heartbeat, rows);
     const index = base.index + 1;
-    const wantsAck = ++this.#sinceAck >= this.#ackEvery || heartbeat.events.length > 0;
+    const wantsAck = ++this.#sinceAck >= this.#ackEvery || text !== null;
     if (wantsAck) this.#sinceAck = 0;
     const checksum = index % checksumEvery === 0 ? state.checksum() : null;
     const header = { epoch: base.epoch, index, seq: heartbeat.seq, wantsAck, checksum, text };

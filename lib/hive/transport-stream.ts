@@ -48,7 +48,7 @@ interface OpenStream {
  * twice in a minute and a POST does not, heartbeats go by POST for ten minutes.
  *
  * `send` resolves at once while no acknowledgement is due: the queen then has the heartbeat, or the connection ends within
- * some seconds and the next is sent whole. Each keyframe, each `ackEvery`th delta, and each with events waits for the
+ * some seconds and the next is sent whole. Each keyframe, each `ackEvery`th delta, and each with text waits for the
  * answer. It keeps the newest heartbeat, and asks that nobody changes it.
  */
 export class StreamTransport implements HeartbeatTransport {
