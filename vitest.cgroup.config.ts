@@ -1,18 +1,10 @@
-import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { secondTry } from './test/harness/second-try.js';
 import { MatrixReporter } from './test/suites/faults/matrix-reporter.js';
 
-const oneFile = fileURLToPath(new URL('dist/vendor/typebox.js', import.meta.url));
-
 /** Suites that need cgroup v2 with all controllers; started by test/suites/kernel/main.js, which has built everything. */
 export default defineConfig({
-  // As in dist/: one file instead of 700 modules.
-  resolve: {
-    alias: [{ find: /^(typebox(\/compile)?|@fastify\/type-provider-typebox)$/, replacement: oneFile }],
-  },
   test: {
-    server: { deps: { external: [oneFile] } },
     // test/suites/kernel/main.js fills it on this host: an emulated CPU compiles thirty times slower.
     experimental: { fsModuleCache: true },
     include: ['test/suites/kernel/**/*.test.ts'],
