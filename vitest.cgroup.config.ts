@@ -15,8 +15,6 @@ export default defineConfig({
     // Their figures are about CPU time and memory: one file at a time.
     fileParallelism: false,
     maxWorkers: 1,
-    // What files import is loaded once: an emulated CPU takes some 25 s for it. None leaves anything behind.
-    isolate: false,
     // test/suites/kernel/main.js says where the JSON goes.
     retry: secondTry.retry,
     reporters: [

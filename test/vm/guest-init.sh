@@ -28,9 +28,6 @@ ln -s /root/dev/vda /dev/vda
 mount -t ext4 /root/dev/vda /root/scratch || fail 'the scratch disk'
 mkdir /root/run/vm
 mount -t 9p -o "$share" control /root/run/vm || fail 'the control share'
-if [ -f /root/run/vm/dir ]; then
-  mount -t ext4 -o noatime /root/dev/vdb "/root$(cat /root/run/vm/dir)" || fail 'the copy of the directory'
-fi
 ip link set lo up
 hostname hivepulse-vm
 

@@ -2,15 +2,14 @@
 //
 //   node test/vm/vm.js [--systemd] [--dir DIR] [--out DIR] -- COMMAND [ARG...]
 //
-// The guest sees this machine's root read-only under the same paths, and DIR as a copy on a disk of its own, since each look
-// for a file that is not there crosses to this machine; what it writes is lost, except for files below $VM_OUT, which are
-// copied to --out. It has loopback only and an empty ext4 disk at /scratch. The command runs as root
+// The guest sees this machine's root read-only under the same paths; what it writes is lost, except for files below
+// $VM_OUT, which are copied to --out. It has loopback only and an empty ext4 disk at /scratch. The command runs as root
 // in DIR (default: here), its output streams back apart, its exit code is ours; 125: the machine itself failed.
 // With --systemd, systemd is PID 1 of the guest and the command a service of its own (SYSTEMD_GUEST=1 in its environment).
 //
 // HIVEPULSE_VM_CACHE (folder), HIVEPULSE_VM_ACCEL=kvm|tcg (default: tried once per boot of the host), HIVEPULSE_VM_MEMORY
 // (MiB, default 2048), HIVEPULSE_VM_TIMEOUT (seconds, default 3600), HIVEPULSE_VM_ENV (names of variables handed on).
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import {
   accessSync,
   constants,
@@ -20,7 +19,6 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
-  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
@@ -84,18 +82,6 @@ function port(path, sink) {
   };
 }
 
-/** A disk with what is in `dir`. A copy of 400 MB takes two seconds; Node finds its modules there in a tenth of the time. */
-function copyToDisk(dir, file) {
-  writeFileSync(file, '');
-  truncateSync(file, 8 * 2 ** 30);
-  const args = ['-q', '-F', '-t', 'ext4', '-O', '^has_journal', '-m', '0', '-d', dir, file];
-  const { status, stderr } = spawnSync('mke2fs', args, {
-    encoding: 'utf8',
-    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
-  });
-  if (status !== 0) throw new Error(`${dir} could not be copied: ${stderr}`);
-}
-
 /** Boots once. Gives the exit code of the command, or null where the guest did not come so far. */
 async function boot(image, accel, run, options) {
   const out = port(join(run, 'out.sock'), options.stdout);
@@ -118,9 +104,6 @@ async function boot(image, accel, run, options) {
     ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-serial', `file:${join(run, 'console')}`],
     ...['-kernel', join(image, 'vmlinux'), '-initrd', join(image, 'initrd'), '-append', parameters.join(' ')],
     ...['-drive', `file=${join(image, 'scratch.img')},if=virtio,format=raw,snapshot=on,cache=unsafe`],
-    ...(existsSync(join(run, 'dir.img'))
-      ? ['-drive', `file=${join(run, 'dir.img')},if=virtio,format=raw,snapshot=on,cache=unsafe`]
-      : []),
     ...share('host', '/', ',readonly=on,multidevs=remap'),
     ...share('control', join(run, 'control'), ''),
     ...['-device', 'virtio-serial', ...stream('out', 1), ...stream('err', 2)],
@@ -152,14 +135,10 @@ async function boot(image, accel, run, options) {
   return { status: ended ? Number(readFileSync(status, 'utf8')) : null, messages };
 }
 
-function makeRun(job, systemd, dir = null) {
+function makeRun(job, systemd) {
   const run = mkdtempSync(join(tmpdir(), 'hivepulse-vm-'));
   mkdirSync(join(run, 'control/out'), { recursive: true });
   writeFileSync(join(run, 'control/job'), job);
-  if (dir !== null) {
-    copyToDisk(dir, join(run, 'dir.img'));
-    writeFileSync(join(run, 'control/dir'), dir);
-  }
   if (systemd) {
     mkdirSync(join(run, 'control/units'));
     for (const [name, text] of Object.entries(units)) writeFileSync(join(run, 'control/units', name), text);
@@ -235,7 +214,7 @@ export async function runInVm({
     if (systemd) ensureSystemd();
     return { image: made, accel: await acceleration(made) };
   });
-  const run = makeRun(jobScript({ command, dir: resolve(dir), env, systemd }), systemd, resolve(dir));
+  const run = makeRun(jobScript({ command, dir: resolve(dir), env, systemd }), systemd);
   try {
     const settings = {
       ...write,
