@@ -1,7 +1,7 @@
 // A queen in a process of its own, or the least that could take its place: of POSTs (`bare`) node:http, the body, JSON.parse; of
-// streams (`bareStream`) ws, each message, and the answers that are asked for. Says its port; answers each message with what it has used so far. `watched`: also how
-// late its event loop is. A third word is the port. As built, without what runs TypeScript for the benchmarks: that takes 44 MiB, and
-// gives each function its name at every call. What it answers is a `QueenUse`.
+// streams (`bareStream`) ws, each message, and the answers that are asked for. Says its port; answers each message with what it
+// has used so far, a `QueenUse`. `watched`: also how late its event loop is. A third word is the port. As built, without what runs
+// TypeScript for the benchmarks: that takes 44 MiB, and gives each function its name at every call.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { monitorEventLoopDelay } from 'node:perf_hooks';

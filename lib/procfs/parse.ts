@@ -23,14 +23,15 @@ export interface ProcessStat {
 }
 
 /** `readKept` of a file reader gives a character for each byte. */
-const text = (bytes: Buffer | string): string => (typeof bytes === 'string' ? bytes : bytes.toString('latin1'));
+export const latin1 = (bytes: Buffer | string): string =>
+  typeof bytes === 'string' ? bytes : bytes.toString('latin1');
 
 const whole = (value: string | undefined): number | null =>
   value !== undefined && /^[0-9]+$/.test(value) ? Number(value) : null;
 
 /** Cut at the LAST `)`: `7014 (:-) 1 2 3) R 1 ...` is a legal line. */
 export function parseProcessStat(bytes: Buffer): ProcessStat | null {
-  const line = text(bytes);
+  const line = latin1(bytes);
   const open = line.indexOf('(');
   const close = line.lastIndexOf(')');
   if (open < 1 || close < open) return null;
@@ -98,7 +99,7 @@ export interface HostCpu {
  * another machine's. guest and guest_nice are already in user and nice.
  */
 export function parseHostCpu(bytes: Buffer | string): HostCpu | null {
-  const content = text(bytes);
+  const content = latin1(bytes);
   const fields = /^cpu ([0-9 ]+)$/m.exec(content)?.[1]?.trim().split(/ +/).map(Number);
   if (!fields || fields.length < 4) return null;
   const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0] = fields;
@@ -112,7 +113,7 @@ export function parseMeminfo(bytes: Buffer | string): {
   readonly totalBytes: number | null;
   readonly availableBytes: number | null;
 } {
-  const content = text(bytes);
+  const content = latin1(bytes);
   const field = (name: string): number | null => {
     const value = new RegExp(`^${name}:\\s*([0-9]+) kB$`, 'm').exec(content)?.[1];
     return value === undefined ? null : Number(value) * 1024;
@@ -125,33 +126,33 @@ export function parseLoadavg(bytes: Buffer | string): {
   readonly load1: number | null;
   readonly lastPid: number | null;
 } {
-  const fields = text(bytes).trim().split(/\s+/);
+  const fields = latin1(bytes).trim().split(/\s+/);
   const load = fields[0] !== undefined && /^[0-9]+(\.[0-9]+)?$/.test(fields[0]) ? Number(fields[0]) : null;
   return { load1: load, lastPid: whole(fields[4]) };
 }
 
 /** Seconds since boot, suspended time included (CLOCK_BOOTTIME): the first number of /proc/uptime. */
 export function parseUptime(bytes: Buffer | string): number | null {
-  const value = /^([0-9]+(?:\.[0-9]+)?) /.exec(text(bytes))?.[1];
+  const value = /^([0-9]+(?:\.[0-9]+)?) /.exec(latin1(bytes))?.[1];
   return value === undefined ? null : Number(value);
 }
 
 /** avg10 of the `some` line of a pressure file, percent. */
 export function parsePressure(bytes: Buffer | string): number | null {
-  const value = /^some (?:[^\n]* )?avg10=([0-9]+(?:\.[0-9]+)?)(?=[ \n]|$)/m.exec(text(bytes))?.[1];
+  const value = /^some (?:[^\n]* )?avg10=([0-9]+(?:\.[0-9]+)?)(?=[ \n]|$)/m.exec(latin1(bytes))?.[1];
   return value === undefined ? null : Number(value);
 }
 
 /** What a process has read from and written to storage, by /proc/<pid>/io. */
 export function parseProcessIo(bytes: Buffer): { readonly readBytes: number; readonly writeBytes: number } | null {
-  const content = text(bytes);
+  const content = latin1(bytes);
   const readBytes = whole(/^read_bytes: ([0-9]+)$/m.exec(content)?.[1]);
   const writeBytes = whole(/^write_bytes: ([0-9]+)$/m.exec(content)?.[1]);
   return readBytes === null || writeBytes === null ? null : { readBytes, writeBytes };
 }
 
 /** Resident pages: the second number of /proc/<pid>/statm. */
-export const parseResidentPages = (bytes: Buffer): number | null => whole(text(bytes).split(/[ \n]/)[1]);
+export const parseResidentPages = (bytes: Buffer): number | null => whole(latin1(bytes).split(/[ \n]/)[1]);
 
 /**
  * Paths below `directory` (with its slash) that /proc/<pid>/maps names: `start-end perms offset device inode   path`. The file

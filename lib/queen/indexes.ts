@@ -18,6 +18,9 @@ type Workers = SortedSet<WorkerRecord>;
 
 const none: Workers = new SortedSet(compareWorkers);
 
+/** By what a worker is found in the indexes. */
+export type IndexedValues = ModelNames & Pick<StoredWorker, 'state' | 'reservationId'>;
+
 /** The keys of a worker in the index by model. */
 export function namesOf(sample: ModelNames): readonly (string | null)[] {
   const names = modelsOf(sample);
@@ -157,7 +160,7 @@ export class Indexes {
   }
 
   /** After a merge: moves the worker from where its former values had put it. */
-  moveWorker(worker: WorkerRecord, former: ModelNames & Pick<StoredWorker, 'state' | 'reservationId'>): void {
+  moveWorker(worker: WorkerRecord, former: IndexedValues): void {
     const { current: sample } = worker;
     if (former.model !== sample.model || former.models !== sample.models) {
       this.#deleteModelState(worker, former);

@@ -2,7 +2,7 @@ import type { Heartbeat, WorkerSample } from '../contract/heartbeat.js';
 import { memoryOf } from '../present/worker-figures.js';
 import type { HistoryStore } from './history.js';
 import { historyKey } from './history-keys.js';
-import type { Indexes } from './indexes.js';
+import type { IndexedValues, Indexes } from './indexes.js';
 import { keepGpu, keepWorker, mergeGpu, mergeWorker, sameLabels, shareGpu } from './merge.js';
 import { GpuRecord, type HiveRecord, WorkerRecord, workerKey } from './records.js';
 import { hashText } from './request-cost.js';
@@ -85,15 +85,15 @@ export function mergeInto(indexes: Indexes, worker: WorkerRecord, next: WorkerSa
   const change = mergeWorker(sample, next);
   if (change === 'none') return false;
   delta.changed.push(worker);
-  const isMoved =
-    model !== sample.model ||
-    models !== sample.models ||
-    state !== sample.state ||
-    reservationId !== sample.reservationId;
-  if (isMoved) indexes.moveWorker(worker, { model, models, state, reservationId });
-  if (state !== sample.state) delta.stateChanged.push({ worker, from: state });
+  takePlace(indexes, worker, { model, models, state, reservationId }, delta);
   if (labels !== sample.labels) indexes.setLabels(worker);
   return change === 'entries';
+}
+
+/** Once values of a worker are others than these: where it stands in the indexes, and whether its state is another. */
+export function takePlace(indexes: Indexes, worker: WorkerRecord, former: IndexedValues, delta: Delta): void {
+  indexes.moveWorker(worker, former);
+  if (former.state !== worker.current.state) delta.stateChanged.push({ worker, from: former.state });
 }
 
 export function addWorkerHistory(history: HistoryStore, worker: WorkerRecord, nowMs: number): void {

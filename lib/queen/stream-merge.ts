@@ -2,7 +2,7 @@ import type { Heartbeat } from '../contract/heartbeat.js';
 import type { ChangedCells } from '../contract/stream/cells.js';
 import type { HistoryStore } from './history.js';
 import type { Indexes } from './indexes.js';
-import { addServing, type Delta, markParents, mergeInto, type Serving } from './ingest.js';
+import { addServing, type Delta, markParents, mergeInto, type Serving, takePlace } from './ingest.js';
 import { mergeGpu } from './merge.js';
 import type { WorkerRecord } from './records.js';
 import type { RequestRouting } from './request-routing.js';
@@ -132,9 +132,7 @@ function mergeCodes({ plan, state, workers }: StreamBase, i: number, indexes: In
   const { current } = worker;
   const { model, models, state: former, reservationId } = current;
   plan.rows.worker.writeCodes(current, state.values, state.offsetOf(state.firstWorker + i));
-  if (former === current.state) return;
-  indexes.moveWorker(worker, { model, models, state: former, reservationId });
-  delta.stateChanged.push({ worker, from: former });
+  takePlace(indexes, worker, { model, models, state: former, reservationId }, delta);
 }
 
 export type HostFigures = Pick<Heartbeat['host'], 'cpuPercent' | 'memoryAvailableBytes' | 'load1'>;

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { FileReader } from '../io/file-reader.js';
 import { ETIMEDOUT } from '../io/guarded.js';
+import { latin1 } from '../procfs/parse.js';
 
 type Files = Pick<FileReader, 'read' | 'readKept' | 'list'>;
 
@@ -24,9 +25,7 @@ const maxCgroups = 50_000;
 /** `nr_descendants` of a cgroup.stat, or null. */
 export function parseDescendants(content: Buffer | string | number): number | null {
   if (typeof content === 'number') return null;
-  const value = /^nr_descendants ([0-9]+)$/m.exec(
-    typeof content === 'string' ? content : content.toString('latin1'),
-  )?.[1];
+  const value = /^nr_descendants ([0-9]+)$/m.exec(latin1(content))?.[1];
   return value === undefined ? null : Number(value);
 }
 

@@ -154,9 +154,9 @@ const textFields = {
   } as TextFields,
   gpu: textOf(gpuFields),
   worker: workerText,
-} as const;
-type TextRow = keyof typeof textFields;
-const heldText = textOf(workerGpuFields);
+  held: textOf(workerGpuFields),
+} as const satisfies Readonly<Record<RowType, TextFields>>;
+type TextRow = Exclude<RowType, 'held'>;
 
 type Values = Readonly<Record<string, unknown>>;
 type Same = (a: object, b: object, same: typeof sameValue) => boolean;
@@ -200,7 +200,6 @@ function sameValue(a: unknown, b: unknown): boolean {
 
 /** Whether this version knows a column as text: it would never hear of it again by a stream that has it as a number. */
 export function isTextHere(type: RowType, { path }: Column): boolean {
-  if (type === 'held') return Object.hasOwn(heldText, path[0]!);
   let fields: TextFields | undefined = textFields[type];
   for (const [i, name] of path.entries()) {
     const shape: Shape<unknown> | undefined =
