@@ -29,10 +29,10 @@ type Step = { readonly text: string } | { readonly delta: Buffer };
 
 const [portText, hivesText, workersText] = process.argv.slice(2) as [string, string, string];
 const patterns = 32;
-/** A minute, with the keyframe that is due in it. */
-const steps = 60;
-/** Above the seq of any step, and more than the steps of a minute. */
-const seqsPerCycle = 64;
+/** More than the queen lets pass until it asks a hive for a keyframe, with which that begins anew. */
+const steps = 300;
+/** Above the seq of any step, and more than the steps there are. */
+const seqsPerCycle = 512;
 const tickMs = 5;
 const connectTogether = 64;
 const hello = helloOf(sentSchema(ownSchema));
@@ -42,7 +42,7 @@ const patternId = 'fleet-pattern';
 
 async function patternOf(seed: number): Promise<readonly Step[]> {
   const hive = new SimulatedHive({ id: patternId, seed, workers: Number(workersText), gpus: 8 });
-  // None is due by time: the first step of each minute is one.
+  // None is due by time: the first step is one.
   const encoder = new StreamEncoder(
     () => 0,
     () => 0.5,
@@ -58,15 +58,24 @@ async function patternOf(seed: number): Promise<readonly Step[]> {
   return made;
 }
 
-/** Where the seq of a delta stands: after its type, flags, epoch and index, which are one byte each here. */
-const seqAt = 4;
+/** Where the index of a delta begins: after its type, flags and epoch, which are one byte each here. */
+const indexAt = 3;
+
+function endOfVarint(bytes: Buffer, at: number): number {
+  let end = at;
+  while (bytes[end]! > 127) end++;
+  return end + 1;
+}
 
 function withSeq(delta: Buffer, cycle: number): Buffer {
-  let rest = delta[seqAt]! + cycle * seqsPerCycle;
+  const begin = endOfVarint(delta, indexAt);
+  const end = endOfVarint(delta, begin);
+  let rest = cycle * seqsPerCycle;
+  for (let at = begin; at < end; at++) rest += (delta[at]! & 127) * 128 ** (at - begin);
   const seq: number[] = [];
   for (; rest > 127; rest >>>= 7) seq.push((rest & 127) | 128);
   seq.push(rest);
-  return Buffer.concat([delta.subarray(0, seqAt), Buffer.from(seq), delta.subarray(seqAt + 1)]);
+  return Buffer.concat([delta.subarray(0, begin), Buffer.from(seq), delta.subarray(end)]);
 }
 
 const totals = { sent: 0, keyframes: 0, bytes: 0, lost: 0, resyncs: 0, lateMs: 0, present: 0 };
@@ -83,14 +92,11 @@ class Hive {
   #comeBackMs = comeBackMs;
   #cycle = 0;
   #step = 0;
-  /** The first minute is cut short at another time for each, so that keyframes are spread from then on. */
-  #until: number;
   #epoch = 0;
 
   constructor(index: number, made: readonly Step[]) {
     this.#id = idOf(index);
     this.#steps = made;
-    this.#until = 1 + (index % steps);
   }
 
   /** Connects, until it has a connection. */
@@ -109,7 +115,8 @@ class Hive {
         else if (message?.type === 'ack') {
           this.#isWaiting = false;
           this.#setPresent(true);
-        } else if (message?.type === 'resync' || message?.type === 'refused') {
+        } else if (message?.type === 'keyframe') this.#begin();
+        else if (message?.type === 'resync' || message?.type === 'refused') {
           totals.resyncs++;
           this.#begin();
         }
@@ -135,12 +142,11 @@ class Hive {
     this.#isWaiting = false;
     this.#cycle++;
     this.#step = 0;
-    this.#until = steps;
   }
 
   send(): void {
     if (this.#client === null || this.#isWaiting) return;
-    if (this.#step === this.#until) this.#begin();
+    if (this.#step === steps) this.#begin();
     const step = this.#steps[this.#step++]!;
     const bytes = 'delta' in step ? this.#delta(step.delta) : this.#keyframe(step.text);
     totals.sent++;

@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
-import { readSchema, StreamCodecError } from '../contract/stream/codec.js';
+import { messageTypes, readSchema, StreamCodecError } from '../contract/stream/codec.js';
 import { maxTextBytes, type QueenMessage, subprotocol } from '../contract/stream/messages.js';
 import { type ProblemError, problems } from '../http/problem.js';
 import { serverMessage } from '../http/text-message.js';
 import type { Upgrade } from '../http/upgrade.js';
+import { onMessages } from '../http/whole-message.js';
 import { HeartbeatStream, type StreamOutcome } from '../queen/heartbeat-stream.js';
 import type { HeartbeatIntake, HeartbeatSource } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
@@ -16,19 +17,22 @@ import { hasShare } from '../util/fair-share.js';
 import { exceededBudget, type JsonBudget } from '../util/json-budget.js';
 import { TokenBucket } from '../util/rate-limiter.js';
 import { DuplicateIds } from './duplicate-ids.js';
+import { KeyframeRounds, type KeyframeSource } from './keyframe-rounds.js';
 
 /**
  * Deltas that a queen answers with one acknowledgement. A hive waits three seconds for it: so it knows of a connection that
  * leads nowhere before it is offline, after ten.
  */
 const ackEvery = 5;
-/** Shortest time between two keyframes that other queens ask one hive for. */
+/** Shortest time between two keyframes that one hive is asked for. */
 const keyframeEveryMs = 2000;
 /** Of a connection that says nothing at first. */
 const helloMs = 10_000;
 /** Longest silence, beside two intervals of the hive. */
 const idleMs = 75_000;
 const sweepMs = 5000;
+/** Between two looks at whose turn it is to send a whole heartbeat. */
+const roundMs = 100;
 /** Unread answers of one connection. */
 const maxUnreadBytes = 64 * 1024;
 /** Different schemas at once: hives of one version share theirs. */
@@ -79,6 +83,7 @@ export class HeartbeatStreams {
   readonly #plans = new Map<string, Shared>();
   readonly #bytes = new ByteBudget(bytesUnderWay);
   readonly #sweep: NodeJS.Timeout;
+  readonly #rounds: NodeJS.Timeout;
   /** What all connections share. */
   readonly #host: ConnectionHost;
   #isClosed = false;
@@ -107,6 +112,8 @@ export class HeartbeatStreams {
       const nowMs = performance.now();
       for (const connection of this.#open) connection.endIfIdle(nowMs);
     }, sweepMs).unref();
+    const rounds = new KeyframeRounds(this.#open, performance.now());
+    this.#rounds = setInterval(() => rounds.look(performance.now()), roundMs).unref();
   }
 
   get size(): number {
@@ -146,6 +153,7 @@ export class HeartbeatStreams {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#sweep);
+    clearInterval(this.#rounds);
     const withinMs = Math.min(comeBackMs.most, this.#open.size * comeBackMs.perConnection);
     await Promise.all([...this.#open].map((connection) => connection.goAway(withinMs)));
   }
@@ -208,7 +216,7 @@ interface ConnectionHost extends HeartbeatStreamDeps {
 }
 
 /** One hive's connection. */
-class Connection {
+class Connection implements KeyframeSource {
   readonly owner: string;
   /** Null: not known yet. */
   hive: string | null = null;
@@ -225,6 +233,8 @@ class Connection {
   #intervalMs = 0;
   #grantedMs = 0;
   #askedAtMs = Number.NEGATIVE_INFINITY;
+  keyframeAtMs: number | null = null;
+  keyframeBytes = 0;
   #underWay = 0;
   #giveBack: (() => void) | null = null;
   #plan: HeldPlan | null = null;
@@ -248,7 +258,7 @@ class Connection {
     // Before the parser of messages: it has done with what came earlier.
     const count = (chunk: Buffer) => this.#count(chunk.length);
     socket.prependListener('data', count);
-    client.on('message', (data, isBinary) => this.#isTooFast() || this.#receive(data, isBinary));
+    onMessages(client, socket, (data, isBinary) => this.#isTooFast() || this.#receive(data, isBinary));
     client.on('ping', () => this.#isTooFast());
     client.on('pong', () => this.#isTooFast());
     client.on('error', () => client.terminate());
@@ -263,6 +273,7 @@ class Connection {
   askForKeyframe(nowMs: number): void {
     if (nowMs - this.#askedAtMs < keyframeEveryMs) return;
     this.#askedAtMs = nowMs;
+    if (this.keyframeAtMs !== null) this.keyframeAtMs = nowMs;
     this.#send({ type: 'keyframe' });
   }
 
@@ -323,7 +334,12 @@ class Connection {
       this.#refuse(limited);
       return;
     }
-    const outcome = this.#stream.receive(data as Buffer);
+    const message = data as Buffer;
+    if (message[0] === messageTypes.keyframe) {
+      this.keyframeAtMs = this.#heardAtMs;
+      this.keyframeBytes = message.length;
+    }
+    const outcome = this.#stream.receive(message);
     if (outcome instanceof Promise) outcome.then((done) => this.#answer(done)).catch(() => this.#client.terminate());
     else this.#answer(outcome);
   }
@@ -350,6 +366,7 @@ class Connection {
       intervalMs: requestedIntervalMs,
       ackEvery,
       takesLoads: true,
+      asksForKeyframes: true,
     });
   }
 

@@ -15,7 +15,7 @@ import {
   stateSet,
 } from '../metrics/exposition.js';
 import { familiesOf } from '../metrics/field-families.js';
-import { type Energy, energyOfHost, joulesOf, joulesPerToken } from '../queen/energy.js';
+import { type Energy, joulesOf, joulesPerToken } from '../queen/energy.js';
 import type { HeartbeatCounts } from '../queen/intake.js';
 import type { Registry } from '../queen/registry.js';
 
@@ -81,30 +81,31 @@ export function* scrapeSteps({ registry, maxWorkers, maxGpus, ...rest }: FleetSo
   let [leftOut, gpusLeftOut] = [0, 0];
   for (const id of registry.hiveIds()) {
     yield;
-    const item = registry.hive(id);
-    if (item === null) continue;
-    // Those of its GPUs that have series are kept on their own.
-    hives.push({ item: { ...item, gpus: [] }, labels: { hive: id } });
-    if (item.liveness === 'offline') continue;
-    // In the order of the lists, so that the same GPUs and workers have series at each scrape.
-    for (const gpu of item.gpus) {
-      const most = gpu.health === 'ok' ? maxGpus : 2 * maxGpus;
-      if (gpus.length < most) gpus.push({ item: gpu, labels: { hive: id, gpu: gpu.uuid } });
-      else gpusLeftOut++;
+    const left = {
+      gpus: maxGpus - gpus.length,
+      illGpus: 2 * maxGpus - gpus.length,
+      workers: maxWorkers - workers.length,
+    };
+    const read = registry.scrape(id, left);
+    if (read === null) continue;
+    hives.push({ item: read.hive, labels: { hive: id } });
+    for (const gpu of read.gpus) gpus.push({ item: gpu, labels: { hive: id, gpu: gpu.uuid } });
+    gpusLeftOut += read.gpusLeftOut;
+    leftOut += read.workersLeftOut;
+    const shown = new Map<string, LabelValues>();
+    for (const worker of read.workers) {
+      const labels = { hive: id, worker: worker.id };
+      shown.set(worker.id, labels);
+      workers.push({ item: worker, labels });
     }
-    const room = maxWorkers - workers.length;
-    const all = registry.workersOf(id);
-    const shown = new Map(all.slice(0, Math.max(0, room)).map((each) => [each, { hive: id, worker: each.id }]));
-    for (const [worker, labels] of shown) workers.push({ item: worker, labels });
-    for (const [worker, energy] of energyOfHost(item.gpus, all)) {
+    for (const [worker, energy] of read.energies) {
       const labels = shown.get(worker);
       if (labels) energies.push({ item: energy, labels });
-      if (worker.model === null) continue;
-      const ofModel = energiesOfModels.get(worker.model);
+      if (energy.model === null) continue;
+      const ofModel = energiesOfModels.get(energy.model);
       if (ofModel) ofModel.push(energy);
-      else if (energiesOfModels.size < maxModels) energiesOfModels.set(worker.model, [energy]);
+      else if (energiesOfModels.size < maxModels) energiesOfModels.set(energy.model, [energy]);
     }
-    leftOut += Math.max(0, item.workerCount - Math.max(0, room));
   }
   const heard = hives.filter(({ item }) => item.liveness !== 'offline');
   return {

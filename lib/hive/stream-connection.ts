@@ -90,6 +90,8 @@ export class StreamConnection {
   readonly ackEvery: number;
   /** The queen takes what engines say between two heartbeats. */
   readonly takesLoads: boolean;
+  /** The queen says when a whole heartbeat is due. */
+  readonly asksForKeyframes: boolean;
   readonly #client: ws.WebSocket;
   readonly #clock: Clock;
   readonly #onResync: (reason: string) => void;
@@ -104,6 +106,7 @@ export class StreamConnection {
     this.#onResync = hooks.onResync;
     this.ackEvery = welcome.ackEvery;
     this.takesLoads = welcome.takesLoads;
+    this.asksForKeyframes = welcome.asksForKeyframes;
     const { queenId, intervalMs } = welcome;
     this.#reply = { accepted: true, queenId, ackEventSeq: 0, intervalMs };
     client.on('message', (data, isBinary) => {

@@ -12,8 +12,8 @@ const compress = promisify(gzip);
 
 /** Shorter ones gain little. */
 const compressAboveBytes = 1024;
-/** Longest time between two keyframes. */
-const keyframeEveryMs = 60_000;
+/** Longest time between two keyframes, where the queen asks for them and where it does not. */
+const keyframeEveryMs = { asked: 600_000, byItself: 60_000 } as const;
 
 export interface StreamMessage {
   readonly bytes: Buffer;
@@ -51,14 +51,17 @@ function sameRows(a: Heartbeat, b: Heartbeat): boolean {
 
 /**
  * Makes the messages of one connection out of whole heartbeats: a keyframe where the queen knows nothing, where rows came
- * or went or what is said of the host in words is different, and each minute; else what differs from the heartbeat that was sent before. Whatever was not sent is in the next.
+ * or went or what is said of the host in words is different, where it is due; else what differs from the heartbeat that was sent before.
+ * Whatever was not sent is in the next.
  */
 export class StreamEncoder {
   readonly #now: () => number;
   #ackEvery = 1;
   #base: Base | null = null;
   #epoch = 0;
-  #keyframeDueMs: number;
+  readonly #phase: number;
+  #keyframeEveryMs = 0;
+  #keyframeDueMs = 0;
   #sinceAck = 0;
   /** With the rows of `#base`: what it was before, to be written anew. */
   #spare: NumericState | null = null;
@@ -66,7 +69,14 @@ export class StreamEncoder {
   /** `random`: hives that start together send their keyframes at times of their own. */
   constructor(now: () => number, random: () => number) {
     this.#now = now;
-    this.#keyframeDueMs = now() + random() * keyframeEveryMs;
+    this.#phase = random();
+    this.asksForKeyframes = false;
+  }
+
+  /** Whether the queen says when a keyframe is due. */
+  set asksForKeyframes(asks: boolean) {
+    this.#keyframeEveryMs = asks ? keyframeEveryMs.asked : keyframeEveryMs.byItself;
+    this.#keyframeDueMs = this.#now() + this.#phase * this.#keyframeEveryMs;
   }
 
   set ackEvery(count: number) {
@@ -82,8 +92,8 @@ export class StreamEncoder {
     const base = this.#base;
     const isDue = this.#now() >= this.#keyframeDueMs;
     if (isDue) {
-      const missed = Math.floor((this.#now() - this.#keyframeDueMs) / keyframeEveryMs) + 1;
-      this.#keyframeDueMs += missed * keyframeEveryMs;
+      const missed = Math.floor((this.#now() - this.#keyframeDueMs) / this.#keyframeEveryMs) + 1;
+      this.#keyframeDueMs += missed * this.#keyframeEveryMs;
     }
     return base === null || isDue || !sameRows(base.heartbeat, heartbeat)
       ? this.#keyframe(heartbeat)
@@ -119,7 +129,7 @@ export class StreamEncoder {
     return bytes;
   }
 
-  /** Deltas follow each other for a minute: two states are enough for them. */
+  /** Many deltas follow each other: two states are enough for them. */
   #spareOf({ state }: Base): NumericState {
     this.#spare ??= state.likewise();
     return this.#spare;

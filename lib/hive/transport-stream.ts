@@ -134,6 +134,7 @@ export class StreamTransport implements HeartbeatTransport {
       throw error;
     });
     encoder.ackEvery = connection.ackEvery;
+    encoder.asksForKeyframes = connection.asksForKeyframes;
     if (this.#isSecure) this.#renewAtMs = this.#clock.now() + (0.5 + this.#random()) * renewMs;
     this.#open = { connection, encoder };
     return this.#open;

@@ -10,8 +10,17 @@ export interface Energy {
   readonly isShared: boolean;
 }
 
-type Worker = Pick<WorkerSample, 'model' | 'gpus' | 'gpusReason' | 'serving'>;
+type Worker = {
+  readonly gpus: readonly Pick<WorkerSample['gpus'][number], 'uuid' | 'utilizationPercent'>[];
+  readonly serving?: Pick<NonNullable<WorkerSample['serving']>, 'generationTokensPerSecond'> | null | undefined;
+} & Pick<WorkerSample, 'model' | 'gpusReason'>;
 type Gpu = Pick<GpuSample, 'uuid' | 'powerWatts' | 'unattributedBytes'>;
+
+/** What energy goes by, of all GPUs and workers of a host. */
+export interface PowerRows {
+  readonly gpus: readonly Gpu[];
+  readonly workers: readonly (Worker & Pick<WorkerSample, 'id'>)[];
+}
 
 /**
  * Energy of each worker of a host that generates tokens; those of which watts or tokens are not known are left out. A GPU that one worker

@@ -17,6 +17,7 @@ import { FleetHistory } from './fleet-history.js';
 import { gpuSeries, HistoryStore, hiveSeries, joinHistories, servingSeries, workerSeries } from './history.js';
 import { ringsOf } from './history-keys.js';
 import type { SavedDay } from './history-saved.js';
+import { type HiveScrape, type ScrapeRoom, scrapeHive } from './hive-scrape.js';
 import { Indexes } from './indexes.js';
 import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from './lists.js';
 import { MissingItems, type MissingQueryOptions } from './missing.js';
@@ -86,6 +87,14 @@ export abstract class FleetQueries {
 
   hive(id: string): HiveView | null {
     return this.#one((indexes) => indexes.hives.get(id), hiveView);
+  }
+
+  /** What a scrape reads of a hive; null: it is not known. */
+  scrape(id: string, room: ScrapeRoom): HiveScrape | null {
+    return this.#one(
+      (indexes) => indexes.hives.get(id),
+      (hive, nowMs) => scrapeHive(hive, room, nowMs),
+    );
   }
 
   /** All of them, one after the other. */

@@ -11,6 +11,7 @@ import type {
   StoredWorker,
 } from '../contract/heartbeat.js';
 import type { Labels } from '../contract/primitives.js';
+import type { PowerRows } from './energy.js';
 import type { HiveCharge } from './fleet-budget.js';
 import { type HiveCounts, HiveSums, nothingCounted } from './hive-counts.js';
 import type { Incarnations } from './incarnations.js';
@@ -32,6 +33,8 @@ export interface Unwritten {
   writeGpu(place: number): void;
   writeWorker(place: number): void;
   writeAll(): void;
+  /** As they are now, without writing them. Null: they are not of all GPUs and workers of the hive. */
+  powerRows(): PowerRows | null;
 }
 
 type WorkerText = Mutable<TextOf<StoredWorker>> & {

@@ -1,5 +1,6 @@
 import type { ChangedCells } from '../contract/stream/cells.js';
 import type { NumericState } from '../contract/stream/state.js';
+import type { PowerRows } from './energy.js';
 import type { GpuRecord, HiveRecord, Unwritten, WorkerRecord } from './records.js';
 import type { RowPlan, StreamPlan } from './stream-plan.js';
 
@@ -181,6 +182,37 @@ export class StreamBase implements Unwritten, StreamTable {
       gpus[row - first] = held;
       this.#write(row, held);
     }
+  }
+
+  powerRows(): PowerRows | null {
+    const { state, plan, hive } = this;
+    if (this.gpus.length < hive.gpuOrder.length || this.workers.length < hive.workerOrder.length) return null;
+    const { values } = state;
+    const { powerWatts, unattributedBytes } = plan.figures.gpu;
+    const tokens = plan.figures.worker.generationTokensPerSecond;
+    const { utilizationPercent } = plan.figures.held;
+    const gpus = this.gpus.map(({ current }, i) => {
+      const at = state.offsetOf(state.firstGpu + i);
+      return {
+        uuid: current.uuid,
+        powerWatts: powerWatts.of(values, at, current),
+        unattributedBytes: unattributedBytes.of(values, at, current),
+      };
+    });
+    const workers = this.workers.map(({ current }, i) => {
+      const { id, model, gpusReason, serving } = current;
+      const at = state.offsetOf(state.firstWorker + i);
+      const first = state.firstHeldOf(i);
+      return {
+        ...{ id, model, gpusReason },
+        gpus: current.gpus.map((held, j) => ({
+          uuid: held.uuid,
+          utilizationPercent: utilizationPercent.of(values, state.offsetOf(first + j), held),
+        })),
+        serving: serving == null ? null : { generationTokensPerSecond: tokens.of(values, at, current) },
+      };
+    });
+    return { gpus, workers };
   }
 
   writeAll(): void {

@@ -279,6 +279,7 @@ const figureNames = {
     memoryUsedBytes: 'memoryUsedBytes',
     powerWatts: 'powerWatts',
     temperatureCelsius: 'temperatureCelsius',
+    unattributedBytes: 'unattributedBytes',
   },
   worker: {
     cpuPercent: 'cpuPercent',
@@ -294,6 +295,7 @@ const figureNames = {
     generationTokensPerSecond: 'serving.generationTokensPerSecond',
     ageMs: 'serving.ageMs',
   },
+  held: { utilizationPercent: 'utilizationPercent' },
 } as const;
 
 type FiguresOf<T extends keyof typeof figureNames> = Readonly<Record<keyof (typeof figureNames)[T], Figure>>;

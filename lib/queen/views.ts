@@ -4,7 +4,9 @@ import { type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from '.
 
 /** Views are copies of one item: what a reader holds never changes under it. Nested values are shared, and never written. */
 
-export function hiveView(hive: HiveRecord, nowMs: number): HiveView {
+const copiesOf = ({ gpuOrder }: HiveRecord): HiveView['gpus'] => gpuOrder.map((gpu) => copyGpu(gpu.sample));
+
+export function hiveView(hive: HiveRecord, nowMs: number, gpus = copiesOf(hive)): HiveView {
   const info = hive.info;
   return {
     id: info.id,
@@ -23,7 +25,7 @@ export function hiveView(hive: HiveRecord, nowMs: number): HiveView {
     workerCount: hive.workers.size,
     gpusKnown: hive.gpusKnown,
     gpusReason: hive.gpusReason,
-    gpus: hive.gpuOrder.map((gpu) => copyGpu(gpu.sample)),
+    gpus,
     workersComplete: hive.workersComplete,
     ...(hive.cordon !== null && { cordon: hive.cordon }),
     faults: hive.faults as HiveView['faults'],

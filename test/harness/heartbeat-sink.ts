@@ -83,7 +83,15 @@ export class HeartbeatSink {
     const say = (message: QueenMessage) => client.send(JSON.stringify(message));
     client.on('message', (data, isBinary) => {
       const message = data as Buffer;
-      if (!isBinary) say({ type: 'welcome', queenId: 'sink', intervalMs: 100, ackEvery: 5, takesLoads: true });
+      if (!isBinary)
+        say({
+          type: 'welcome',
+          queenId: 'sink',
+          intervalMs: 100,
+          ackEvery: 5,
+          takesLoads: true,
+          asksForKeyframes: false,
+        });
       else if (message[0] === messageTypes.keyframe) {
         const { epoch, encoding, body } = decodeKeyframe(message);
         const read = stateOf(body, encoding === 'gzip');

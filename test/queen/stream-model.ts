@@ -5,6 +5,7 @@ import { ownSchema } from '../../lib/contract/stream/columns.js';
 import { StreamEncoder } from '../../lib/hive/stream-encoder.js';
 import type { EngineLoads } from '../../lib/hive/transport.js';
 import { HeartbeatStream } from '../../lib/queen/heartbeat-stream.js';
+import type { HiveScrape } from '../../lib/queen/hive-scrape.js';
 import { HeartbeatIntake } from '../../lib/queen/intake.js';
 import type { Registry } from '../../lib/queen/registry.js';
 import { planOf } from '../../lib/queen/stream-plan.js';
@@ -133,11 +134,20 @@ export class ChangingHive {
   }
 }
 
+/** Sums of watts, whose last digits differ with the order of what is added. */
+const rounded = ({ energies, ...scrape }: HiveScrape) => ({
+  ...scrape,
+  energies: new Map([...energies].map(([id, each]) => [id, { ...each, watts: Number(each.watts.toPrecision(9)) }])),
+});
+
 /** Everything that a registry answers, of a fleet. */
 export function answersOf(queen: Registry) {
   const all = { limit: 1000 } as const;
+  // First: of energy it reads what no other query has asked for yet.
+  const scrapes = queen.hiveIds().map((id) => rounded(queen.scrape(id, { gpus: 2, illGpus: 3, workers: 3 })!));
   const workers = queen.workers(all).items;
   return {
+    scrapes,
     hives: queen.hives(all).items.map((hive) => ({ ...hive, ...queen.hive(hive.id) })),
     workers,
     sorted: queen.workers({ ...all, sort: '-cpuPercent' }).items.map(({ key }) => key),

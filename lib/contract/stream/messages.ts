@@ -34,7 +34,7 @@ export type ResyncReason = (typeof resyncReasons)[number];
 export type QueenMessage =
   /**
    * Answers the hello. An acknowledgement follows each `ackEvery`th delta at the latest. `takesLoads`: what engines say between
-   * two heartbeats is taken too.
+   * two heartbeats is taken too. `asksForKeyframes`: the queen says whenever a whole heartbeat is due.
    */
   | {
       readonly type: 'welcome';
@@ -42,6 +42,7 @@ export type QueenMessage =
       readonly intervalMs: number;
       readonly ackEvery: number;
       readonly takesLoads: boolean;
+      readonly asksForKeyframes: boolean;
     }
   /** Everything up to this message of the hive has been taken in. `deltas`: they may follow; else keyframes alone. */
   | {
@@ -53,7 +54,7 @@ export type QueenMessage =
     }
   | { readonly type: 'interval'; readonly intervalMs: number }
   | { readonly type: 'resync'; readonly reason: ResyncReason }
-  /** The next message is to be a keyframe: another queen needs it. Until then all goes on. */
+  /** The next message is to be a keyframe: it is due, or another queen needs it. Until then all goes on. */
   | { readonly type: 'keyframe' }
   /** The newest keyframe or delta was not taken in, as a POST is refused with this status. */
   | {
@@ -104,10 +105,17 @@ export function readQueenMessage(text: string): QueenMessage | null {
   if (!isObject(value)) return null;
   switch (value.type) {
     case 'welcome': {
-      const { queenId, intervalMs, ackEvery, takesLoads } = value;
+      const { queenId, intervalMs, ackEvery, takesLoads, asksForKeyframes } = value;
       if (typeof queenId !== 'string' || !isWhole(intervalMs) || !isWhole(ackEvery) || ackEvery === 0) return null;
       const least = Math.min(intervalMs, maxIntervalMs);
-      return { type: 'welcome', queenId, intervalMs: least, ackEvery, takesLoads: takesLoads === true };
+      return {
+        type: 'welcome',
+        queenId,
+        intervalMs: least,
+        ackEvery,
+        takesLoads: takesLoads === true,
+        asksForKeyframes: asksForKeyframes === true,
+      };
     }
     case 'ack': {
       const { epoch, index, deltas } = value;
