@@ -6,7 +6,8 @@ import { StreamHub } from '../../lib/api/stream-hub.js';
 import type { StreamHeartbeat, StreamSnapshot } from '../../lib/contract/index.js';
 import { StreamClient, type StreamLimits, sseMessage, streamLimits } from '../../lib/http/sse.js';
 import { Registry } from '../../lib/queen/registry.js';
-import { eventOf, heartbeatOf, incarnationOf, workerOf } from '../harness/heartbeats.js';
+import { anyLetter } from '../harness/any-letter.js';
+import { eventOf, heartbeatOf, incarnationOf, longLabels, workerOf } from '../harness/heartbeats.js';
 import { StreamReader } from '../harness/sse.js';
 import { waitFor } from '../harness/wait.js';
 import { endlessTurn, grants, serverOfTest, tokens } from './build-server.js';
@@ -230,7 +231,7 @@ describe('a stream', () => {
 
   it('a line break or a forged field in a name stays data', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (text) => {
+      fc.property(fc.string({ unit: anyLetter }), (text) => {
         const forged = `${text}\n\nevent: queenEvent\nid: e-9\ndata: {}\r\n\r`;
         const [message, ...rest] = messagesOf(sseMessage('event', JSON.stringify({ forged }), 'e-1'));
         return rest.length === 0 && message?.id === 'e-1' && (message.data as { forged: string }).forged !== undefined;
@@ -459,8 +460,7 @@ describe('over a socket', () => {
 
   it('a client that never reads holds little memory and hinders nobody', async () => {
     const { server: live, url, read } = await listening();
-    const workers = Array.from({ length: 100 }, (_, i) => workerOf(`llm/${i}`));
-    await live.post(heartbeatOf('a', 1, { workers }));
+    const workers = Array.from({ length: 100 }, (_, i) => workerOf(`llm/${i}`, { labels: longLabels }));
     const accepted: Socket[] = [];
     live.app.server.on('connection', (socket: Socket) => accepted.push(socket));
     for (let i = 0; i < 5; i++) silent(url);
@@ -472,9 +472,9 @@ describe('over a socket', () => {
       await live.post(heartbeatOf('a', seq, { workers }));
       await new Promise((resolve) => setImmediate(resolve));
     };
-    let seq = 1;
-    // 100 KB a heartbeat, 30 MB in all: far more than the kernel takes for a socket that nobody reads.
-    while (seq < 300) await sendHeartbeat(++seq);
+    let seq = 0;
+    // 200 KB a heartbeat, 30 MB in all: far more than the kernel takes for a socket that nobody reads.
+    while (seq < 150) await sendHeartbeat(++seq);
     const waiting = accepted.map((socket) => socket.writableLength);
     expect(waiting.filter((bytes) => bytes > 0).length).toBe(5);
     expect(Math.max(...waiting)).toBeLessThan(1024 * 1024);

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { rowFlags } from '../../lib/native/layout.js';
+import { portion } from '../harness/draws.js';
 import { useHarness } from '../harness/harness.js';
 import { waitFor } from '../harness/wait.js';
 import { binding, temporary, writeTree } from './reader-pair.js';
@@ -79,9 +80,9 @@ describe('environments of the addon', () => {
     ]);
   });
 
-  test('worker.terminate() in the middle of a pass, 30 times over', async () => {
+  test('worker.terminate() in the middle of a pass, over and over', async () => {
     const paths = trees(200);
-    for (let i = 0; i < 30; i++) {
+    for (let i = 0; i < portion(30); i++) {
       const worker = new Worker(reading(paths, 1), { eval: true });
       await new Promise((resolve, reject) => {
         worker.once('message', resolve);

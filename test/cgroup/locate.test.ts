@@ -9,6 +9,7 @@ import {
   place,
   unescapePath,
 } from '../../lib/cgroup/locate.js';
+import { anyLetter } from '../harness/any-letter.js';
 
 const all = 'cpuset cpu io memory hugetlb pids rdma misc\n';
 
@@ -150,7 +151,7 @@ describe('parsers', () => {
   /** As the kernel's mangle() does it. */
   const mangle = (path: string) =>
     path.replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`);
-  const path = fc.string({ unit: 'binary', minLength: 1 }).map((text) => `/${Buffer.from(text).toString('utf8')}`);
+  const path = fc.string({ unit: anyLetter, minLength: 1 }).map((text) => `/${Buffer.from(text).toString('utf8')}`);
 
   test('an escaped path is the path again', () => {
     expect(unescapePath('/mnt/my\\040disk\\134x')).toBe('/mnt/my disk\\x');

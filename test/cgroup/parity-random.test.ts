@@ -7,6 +7,7 @@ import { FilesReader } from '../../lib/cgroup/files.js';
 import { NativeReader } from '../../lib/cgroup/native.js';
 import { readerDefaults } from '../../lib/cgroup/reader.js';
 import { type WorkerFile, workerFiles } from '../../lib/native/layout.js';
+import { portion } from '../harness/draws.js';
 import { binding, passBoth, type Tree, writeTree } from './reader-pair.js';
 
 const edges = [
@@ -158,7 +159,7 @@ describe('random trees', () => {
           rmSync(directory, { recursive: true, force: true });
         }
       }),
-      { numRuns: Number(process.env.HIVEPULSE_PROPERTY_RUNS ?? 150) },
+      { numRuns: Number(process.env.HIVEPULSE_PROPERTY_RUNS ?? portion(150)) },
     );
     // The trees must not be so broken that there is nothing to compare.
     expect(processes).toBeGreaterThan(runs);

@@ -10,6 +10,7 @@ import { exitCodeOf, explain } from '../../lib/cli/exit.js';
 import { writeNote } from '../../lib/cli/output.js';
 import { createProgram } from '../../lib/cli/program.js';
 import type { HivepulseClient } from '../../lib/client/client.js';
+import { anyLetter } from '../harness/any-letter.js';
 
 const cli = fileURLToPath(new URL('../../lib/cli', import.meta.url));
 /** Everything that a terminal obeys or that hides or turns text, but ends of lines. */
@@ -76,7 +77,7 @@ const sequences = [
   '\u2028',
 ];
 const text = fc
-  .array(fc.oneof(fc.constantFrom(...sequences), fc.string({ unit: 'binary', maxLength: 8 })), { maxLength: 8 })
+  .array(fc.oneof(fc.constantFrom(...sequences), fc.string({ unit: anyLetter, maxLength: 8 })), { maxLength: 8 })
   .map((parts) => parts.join(''));
 
 describe('whatever a queen says, the terminal obeys none of it', () => {

@@ -16,6 +16,7 @@ import {
 import { columns, cut, paint, plain, printable } from '../../lib/cli/text.js';
 import { escapeForTerminal, keepColours } from '../../lib/present/printable.js';
 import { HivepulseError } from '../../lib/util/errors.js';
+import { anyLetter } from '../harness/any-letter.js';
 
 describe('terminal text: what other hosts say cannot steer the terminal', () => {
   test('escape sequences, control characters and marks of direction become dots', () => {
@@ -26,7 +27,7 @@ describe('terminal text: what other hosts say cannot steer the terminal', () => 
 
   test('no text survives with a control character', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (text) => {
+      fc.property(fc.string({ unit: anyLetter }), (text) => {
         expect(printable(text)).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u);
       }),
     );
@@ -37,7 +38,7 @@ describe('terminal text: what other hosts say cannot steer the terminal', () => 
       `${paint('a', '1;31')}\n\u00b7[2J\u00b7]0;x\u00b7\u00b71m\u00b7\t`,
     );
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (text) => {
+      fc.property(fc.string({ unit: anyLetter }), (text) => {
         const left = plain(keepColours(paint(text, '1')).replaceAll(/[\n\t]/g, ''));
         expect(left).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u);
       }),
@@ -46,7 +47,7 @@ describe('terminal text: what other hosts say cannot steer the terminal', () => 
 
   test('JSON stays the same value', () => {
     fc.assert(
-      fc.property(fc.jsonValue({ stringUnit: 'binary' }), (value) => {
+      fc.property(fc.jsonValue({ stringUnit: anyLetter }), (value) => {
         const shown = escapeForTerminal(JSON.stringify(value, null, 2));
         expect(shown.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u);
         expect(JSON.parse(shown)).toEqual(JSON.parse(JSON.stringify(value)));
@@ -79,7 +80,7 @@ describe('csv', () => {
     ];
     expect(csvLines([column('a'), column('b')], rows)).toEqual(['A,B', '"x, ""y""",', "'=1+1,-3 %"]);
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (a, b) => {
+      fc.property(fc.string({ unit: anyLetter }), fc.string({ unit: anyLetter }), (a, b) => {
         const [, line = ''] = csvLines([column('a'), column('b')], [{ a, b }]);
         const cells = cellsOf(line);
         expect(cells).toHaveLength(2);

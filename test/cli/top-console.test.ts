@@ -14,6 +14,7 @@ import { sseMessage } from '../../lib/http/sse.js';
 import { attentionOf, attentionRank } from '../../lib/present/attention.js';
 import { severities } from '../../lib/present/severity.js';
 import { calm, Troubles } from '../../lib/present/trouble.js';
+import { portion } from '../harness/draws.js';
 import { waitFor } from '../harness/wait.js';
 import { sampleFleet, topState } from './fleet.js';
 
@@ -103,7 +104,7 @@ describe('top: order', () => {
           expect(['trouble', ...shown]).toContain(sort);
         },
       ),
-      { numRuns: 60 },
+      { numRuns: portion(60) },
     );
   });
 
@@ -228,7 +229,7 @@ describe('top: the mouse', () => {
           if (target?.kind === 'row') expect(target.index).toBeLessThan(visibleRows(state.ui, items).length);
         },
       ),
-      { numRuns: 100 },
+      { numRuns: portion(100) },
     );
   });
 });

@@ -12,6 +12,7 @@ import { Screen } from '../../lib/cli/top/screen.js';
 import { initialUi, type Ui } from '../../lib/cli/top/ui.js';
 import type { AttentionLine } from '../../lib/contract/silence.js';
 import { attentionLines } from '../../lib/present/silence.js';
+import { portion } from '../harness/draws.js';
 import { TestQueen } from '../queen/heartbeats.js';
 import { sampleFleet, settledHeartbeat, topState, viewsOf } from './fleet.js';
 
@@ -78,7 +79,7 @@ describe('top: a frame', () => {
           for (const each of lines) expect(columns(each)).toBeLessThanOrEqual(width);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: portion(150) },
     );
   });
 
@@ -285,7 +286,7 @@ describe('top: keys', () => {
       fc.property(fc.array(key, { maxLength: 30 }), (keys) => {
         expect(screen({ ui: pressed(keys) })).toHaveLength(size.rows);
       }),
-      { numRuns: 100 },
+      { numRuns: portion(100) },
     );
   });
 });

@@ -4,6 +4,7 @@ import { type FleetChange, FleetMirror } from '../../lib/client/mirror.js';
 import type { StreamMessage } from '../../lib/client/stream.js';
 import type { FleetEvent, HiveView, Liveness, WorkerView } from '../../lib/contract/api.js';
 import { sampleFleet, settledHeartbeat, viewsOf } from '../cli/fleet.js';
+import { portion } from '../harness/draws.js';
 
 const template = viewsOf(settledHeartbeat({ id: 'x', seed: 3, workers: 1, gpus: ['h100'] }));
 const startedAt = Date.parse('2026-01-05T10:00:00Z');
@@ -202,7 +203,7 @@ describe('the mirror of a fleet', () => {
           expect(mirror.lastEventId).toBe(queen.newestId);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: portion(300) },
     );
   });
 

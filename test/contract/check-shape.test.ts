@@ -5,6 +5,7 @@ import { shapeProblem } from '../../lib/contract/fields/check-shape.js';
 import type { Shape } from '../../lib/contract/fields/shape.js';
 import { GpuSample, HostSample, WorkerSample } from '../../lib/contract/heartbeat.js';
 import { recordShape } from '../../lib/workers/record-schema.js';
+import { portion } from '../harness/draws.js';
 import { sampleValue } from '../harness/schema-values.js';
 
 /** Puts `value` at a random place of an item, or takes something out. */
@@ -51,7 +52,7 @@ describe('a value checked against a shape', () => {
         if (problem?.includes('has a key that')) return;
         expect(problem === null, String(problem)).toBe(Value.Check(schema, item));
       }),
-      { numRuns: 400 },
+      { numRuns: portion(400) },
     );
   });
 });

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { argparse, compileParser, getoptLong, type Parser, parseArguments } from '../../lib/engines/arguments.js';
+import { portion } from '../harness/draws.js';
 
 const hasPython = spawnSync('python3', ['-c', 'import argparse']).status === 0;
 
@@ -113,11 +114,11 @@ describe('command lines are read as the library of the engine reads them', () =>
     ['argparse', argparse, false],
     ['argparse with `_` read as `-`, as vLLM does', { ...argparse, underscores: true } as const, true],
   ] as const)('%s: what it accepts is understood in the same way (needs python3)', (_, rules, underscores) => {
-    const many = fc.sample(cases, 2000);
+    const many = fc.sample(cases, portion(2000));
     const expected = argparseOf(many, underscores);
     for (const [i, each] of many.entries())
       if (expected[i] != null) expect(ours(each, rules), JSON.stringify(each)).toEqual(expected[i]);
-    expect(expected.filter((parsed) => parsed != null).length).toBeGreaterThan(200);
+    expect(expected.filter((parsed) => parsed != null).length).toBeGreaterThan(many.length / 10);
   });
 
   it('getopt_long: a value may begin with `-`, and a name may be written in part', () => {

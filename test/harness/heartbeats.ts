@@ -1,4 +1,5 @@
 import type { GpuSample, Heartbeat, HiveEvent, StoredWorker, WorkerSample } from '../../lib/contract/index.js';
+import { maxLabelLength } from '../../lib/contract/limits.js';
 
 const GiB = 1024 ** 3;
 
@@ -26,6 +27,9 @@ export const servingOf = (over: Partial<Serving> = {}): Serving => ({
   ranks: 1,
   ...over,
 });
+
+/** They make a row 1 KB longer, at next to no cost to those that handle it. */
+export const longLabels = Object.fromEntries(['a', 'b', 'c', 'd'].map((name) => [name, name.repeat(maxLabelLength)]));
 
 export function workerOf(id: string, over: Partial<WorkerSample> = {}): WorkerSample {
   const [group = 'llm', instance = '0'] = id.split('/');

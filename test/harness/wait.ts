@@ -1,7 +1,7 @@
 export interface WaitOptions {
   /** Longest wait in ms (default 30,000: a machine under load takes ten times its quiet time). */
   readonly timeoutMs?: number;
-  /** Pause between tries in ms (default 20). */
+  /** Longest pause between tries in ms (default 20). The first is 1 ms, each next one twice as long. */
   readonly everyMs?: number;
   /** What is waited for, named in the error. */
   readonly what?: string;
@@ -17,7 +17,8 @@ export async function waitFor<T>(
 ): Promise<Exclude<T, undefined | null | false>> {
   const deadline = performance.now() + timeoutMs;
   let last: unknown;
-  for (;;) {
+  // Most of what is waited for is there within a few milliseconds.
+  for (let pauseMs = 1; ; pauseMs *= 2) {
     try {
       const value = await probe();
       if (value !== undefined && value !== null && value !== false) {
@@ -28,6 +29,6 @@ export async function waitFor<T>(
       last = error;
     }
     if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${what}`, { cause: last });
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
+    await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, everyMs)));
   }
 }

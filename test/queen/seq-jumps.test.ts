@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { maxEventSeqJump, maxSeqJump, seqResyncMs } from '../../lib/queen/incarnations.js';
+import { portion } from '../harness/draws.js';
 import { eventOf } from '../harness/heartbeats.js';
 import { bareHeartbeat, TestQueen } from './heartbeats.js';
 import { intakeOf, StreamLink } from './stream-model.js';
@@ -105,7 +106,7 @@ describe.each(Object.entries(doors))('a run that counts as no run does, %s', (_,
         if (known.seq === 0 || known.seq === last) return;
         expect(queen.hear('a', known.seq + 1)).toMatchObject({ accepted: true, ackEventSeq: known.eventSeq });
       }),
-      { numRuns: 100 },
+      { numRuns: portion(100) },
     );
   });
 

@@ -8,6 +8,7 @@ import { clear, type Tracked, track } from '../../lib/sampling/tracked.js';
 import { WorkerEvents } from '../../lib/sampling/worker-events.js';
 import type { WorkerRecord } from '../../lib/workers/records.js';
 import type { Watched } from '../../lib/workers/watched.js';
+import { portion } from '../harness/draws.js';
 
 const root = '/cg';
 const none: ReportedEnds = { continued: true, exited: () => false, oomKills: () => 0 };
@@ -194,7 +195,7 @@ describe('order of events', () => {
         expect(exits.map(({ detail }) => detail.pid as number).sort()).toEqual(pids.sort());
         expect(workers.events.length - exits.length).toBe(ops.length);
       }),
-      { numRuns: 300 },
+      { numRuns: portion(300) },
     );
   });
 });

@@ -4,6 +4,7 @@ import { ContainerNames } from '../../lib/workers/container-names.js';
 import { Discovery } from '../../lib/workers/discovery.js';
 import { ProcessTable } from '../../lib/workers/process-table.js';
 import type { RecordsRead } from '../../lib/workers/records.js';
+import { portion } from '../harness/draws.js';
 import { ManualClock } from '../harness/manual-clock.js';
 import { MemoryTree } from '../io/fake-files.js';
 
@@ -143,7 +144,7 @@ it('finds what a discovery finds that looks at everything anew each time', async
         for (let left = step.kind === 'wait' ? step.ms : 500; left > 0; left -= 500) await pass();
       }
     }),
-    { numRuns: 50 },
+    { numRuns: portion(50) },
   );
 }, 30_000);
 

@@ -8,6 +8,7 @@ import {
   type TreeProcess,
   type TreeRoot,
 } from '../../lib/workers/process-forest.js';
+import { portion } from '../harness/draws.js';
 import { birthLine, histories, ModelHost, type ModelProcess } from './process-history.js';
 
 const process = (pid: number, parentPid: number, more: Partial<TreeProcess> = {}): TreeProcess => ({
@@ -138,7 +139,7 @@ function everyScan(check: Check): void {
         check(host, forest, before);
       }
     }),
-    { numRuns: 200 },
+    { numRuns: portion(200) },
   );
 }
 

@@ -230,7 +230,7 @@ describe('the lock of a name', () => {
   it('of a process that is gone is taken over', async () => {
     await mkdir(join(dir, 'workers/llm'), { recursive: true });
     await writeFile(join(dir, 'workers/llm/8080.lock'), '4194304 1 abc');
-    await (await lockInstance(dir, 'llm', '8080', 1000))();
+    await (await lockInstance(dir, 'llm', '8080'))();
   });
 
   it.each([
@@ -246,7 +246,7 @@ describe('the lock of a name', () => {
       await writeFile(join(folder, '8080.lock'), text);
     };
     await plant();
-    await (await lockInstance(dir, 'llm', '8080', 1000))();
+    await (await lockInstance(dir, 'llm', '8080'))();
     await writeRecord(dir, record());
     await plant();
     await removeRecord(dir, record());

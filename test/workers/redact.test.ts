@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { cut, isSecretLabel, isSecretName, redactCommand, redacted, redactText } from '../../lib/workers/redact.js';
+import { portion } from '../harness/draws.js';
 
 const R = redacted;
 
@@ -138,7 +139,7 @@ describe('redaction of command lines', () => {
           expect(shown).not.toContain(s);
         },
       ),
-      { numRuns: 3000 },
+      { numRuns: portion(3000) },
     );
   });
 

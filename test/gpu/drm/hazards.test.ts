@@ -1,9 +1,8 @@
-import { describe, expect, it } from 'vitest';
-import { WorkerFileReader } from '../../../lib/io/open-file-reader.js';
+import { afterAll, describe, expect, it } from 'vitest';
 import { arcI915, arcXe, FakeDrmHost, fdinfo, GiB, instinct, MiB, radeon } from './fake-host.js';
 import { at, codes, type Hazard, held, i915, sycl, vulkan, xeAt } from './hazard.js';
 import { integratedHazards } from './integrated-hazards.js';
-import { drmSource, vendorsOver } from './sources.js';
+import { drmSource, sharedThreads, vendorsOver } from './sources.js';
 
 /** What trees of files can show. Files that fail with an errno, or hang, are in refusals.test.ts. */
 const hazards: Readonly<Record<string, Hazard>> = {
@@ -384,9 +383,12 @@ const hazards: Readonly<Record<string, Hazard>> = {
   },
 };
 
+const threads = sharedThreads();
+afterAll(() => threads.close());
+
 describe.each([
   { reader: 'the addon', vendors: undefined },
-  { reader: 'TypeScript', vendors: vendorsOver(() => new WorkerFileReader()) },
+  { reader: 'TypeScript', vendors: vendorsOver(threads.open) },
 ])('hazards of AMD and Intel cards, by $reader', ({ vendors }) => {
   for (const [name, { host: build, check, options }] of Object.entries({ ...hazards, ...integratedHazards })) {
     it(name, async () => {

@@ -10,6 +10,7 @@ import { filesOfDevice } from '../../../lib/io/file-reader.js';
 import { NativeFileReader, WorkerFileReader } from '../../../lib/io/open-file-reader.js';
 import { loadBinding } from '../../../lib/native/binding.js';
 import { DrmClient, type DrmClientResult } from '../../../lib/native/drm-clients.js';
+import { anyLetter } from '../../harness/any-letter.js';
 import { portion } from '../../harness/draws.js';
 import { temporaryDirectory } from '../../harness/leftovers.js';
 import { FakeDrmHost, fdinfo, radeon } from './fake-host.js';
@@ -106,7 +107,7 @@ const head = fc.oneof(
 const text = fc.oneof(
   { weight: 3, arbitrary: likely },
   fc.tuple(head, fc.array(line, { maxLength: 30 })).map(([before, lines]) => `${before}${lines.join('\n')}`),
-  fc.string({ unit: 'binary', maxLength: 200 }),
+  fc.string({ unit: anyLetter, maxLength: 200 }),
 );
 
 describe.skipIf(binding === undefined)('clients by the addon and by TypeScript (needs the addon)', () => {
@@ -195,7 +196,7 @@ describe.skipIf(binding === undefined)('clients by the addon and by TypeScript (
 
   // Another file than the first says nothing of sleep, whatever stands there.
   const content = fc.option(
-    fc.oneof(fc.string({ unit: 'binary', maxLength: 6 }), fc.constantFrom('suspended', 'resuming\n')),
+    fc.oneof(fc.string({ unit: anyLetter, maxLength: 6 }), fc.constantFrom('suspended', 'resuming\n')),
     { freq: 4 },
   );
   const status = fc.oneof(

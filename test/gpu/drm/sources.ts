@@ -7,7 +7,7 @@ import type { GpuReading, GpuSource } from '../../../lib/gpu/reading.js';
 import { createGpuSource, type GpuSourceOptions } from '../../../lib/gpu/source.js';
 import { type KeptResult, sleeps, splitDevice } from '../../../lib/io/file-reader.js';
 import type { OpenFiles } from '../../../lib/io/guarded.js';
-import { openFileReader } from '../../../lib/io/open-file-reader.js';
+import { openFileReader, WorkerFileReader } from '../../../lib/io/open-file-reader.js';
 import { waitFor } from '../../harness/wait.js';
 import type { FakeDrmHost } from './fake-host.js';
 
@@ -111,6 +111,37 @@ export function failingFiles(failing: Failing, open: OpenFiles = openFileReader)
       runningAt: () => runningAt,
       close: () => inner.close(),
     };
+  };
+}
+
+/**
+ * Readers of which a dozen share a thread, since a thread takes longer to start than most tests to run: for tests of which none has a
+ * file that hangs. More of them would have the kept descriptors of a thread used up.
+ */
+export function sharedThreads(): { readonly open: OpenFiles; close(): void } {
+  const threads: WorkerFileReader[] = [];
+  let opened = 0;
+  return {
+    open: () => {
+      if (opened++ % 12 === 0) threads.push(new WorkerFileReader());
+      const thread = threads.at(-1) as WorkerFileReader;
+      return {
+        read: (paths, maxBytes) => thread.read(paths, maxBytes),
+        readKept: (paths, maxBytes) => thread.readKept(paths, maxBytes),
+        readAwake: (devices, maxBytes) => thread.readAwake(devices, maxBytes),
+        pids: (paths) => thread.pids(paths),
+        list: (paths) => thread.list(paths),
+        links: (paths, prefix) => thread.links(paths, prefix),
+        linkNames: (paths, prefix) => thread.linkNames(paths, prefix),
+        listening: (namespaces) => thread.listening(namespaces),
+        runningMs: () => thread.runningMs(),
+        runningAt: () => thread.runningAt(),
+        close: () => undefined,
+      };
+    },
+    close: () => {
+      for (const thread of threads.splice(0)) thread.close();
+    },
   };
 }
 
