@@ -237,11 +237,23 @@ async function kvmWorks() {
   }
 }
 
+/** A user-mode kernel's image, or null: not every distribution has such a kernel. */
+function userModeImage() {
+  try {
+    return ensureImage('user-mode');
+  } catch (error) {
+    console.error(`vm: no user-mode kernel: ${error.message}`);
+    return null;
+  }
+}
+
 /** What to boot, and what instead where it does not come up: an emulated guest on a starved host may miss a timer meanwhile. */
 async function choose(userModeDoes) {
   const asked = process.env.HIVEPULSE_VM_ACCEL;
-  if (asked === 'kvm' || (asked === undefined && (await kvmWorks()))) return ['kvm', 'kvm', 'kvm'];
-  return userModeDoes && asked !== 'tcg' ? ['user-mode', 'tcg', 'tcg'] : ['tcg', 'tcg', 'tcg'];
+  const accel = asked === 'kvm' || (asked === undefined && (await kvmWorks())) ? 'kvm' : 'tcg';
+  const own = userModeDoes && accel !== 'kvm' && asked !== 'tcg' ? userModeImage() : null;
+  const machines = Array.from({ length: own === null ? 3 : 2 }, () => ({ accel, image: ensureImage('machine') }));
+  return own === null ? machines : [{ accel: 'user-mode', image: own }, ...machines];
 }
 
 /** One builder at a time: others wait for the lock, or take it over where its owner is gone. */
@@ -285,12 +297,9 @@ export async function runInVm({
     stdout: stdout ?? ((chunk) => process.stdout.write(chunk)),
     stderr: stderr ?? ((chunk) => process.stderr.write(chunk)),
   };
-  const guests = await withCacheLock(async () => {
+  const guests = await withCacheLock(() => {
     if (systemd) ensureSystemd();
-    return (await choose(userModeDoes)).map((accel) => ({
-      accel,
-      image: ensureImage(accel === 'user-mode' ? 'user-mode' : 'machine'),
-    }));
+    return choose(userModeDoes);
   });
   const run = makeRun(jobScript({ command, dir: resolve(dir), env, systemd }), systemd);
   try {
