@@ -28,8 +28,7 @@ const needed = ['cpu', 'memory', 'io', 'pids', 'cpuset'];
 const below = (folder) => (path) => path.startsWith(`test/suites/kernel/${folder}/`);
 /**
  * Test files below systemd/ need it as PID 1; others must not meet it. Those below whole/ need it too, and what a user-mode kernel
- * lacks (cpuset, pressure, the choice of a pid), or run units as they ship: as few as there can be, for an emulated CPU is some
- * thirty times slower.
+ * lacks (cpuset, pressure, the choice of a pid): as few as there can be, for an emulated CPU is some thirty times slower.
  */
 const suites = [
   {

@@ -8,7 +8,7 @@ import { processLives } from '../../../../lib/procfs/process-stat.js';
 import { freePorts } from '../../../harness/free-ports.js';
 import { getJson } from '../../../harness/harness.js';
 import { waitFor } from '../../../harness/wait.js';
-import { runTool } from '../systemd/run-tool.js';
+import { runTool } from './run-tool.js';
 
 const root = fileURLToPath(new URL('../../../..', import.meta.url));
 const main = join(root, 'dist/cli/main.js');
