@@ -54,10 +54,10 @@ export function copyNativeSources(directory) {
   symlinkSync(at('node_modules'), join(directory, 'node_modules'));
 }
 
-/** Builds the addon and the executables in `directory`, which is such a copy. */
-export function buildNative(directory, { definition, env = process.env }) {
+/** Builds the addon and the executables in `directory`, which is such a copy; or one `target` of binding.gyp alone. */
+export function buildNative(directory, { definition, target, env = process.env }) {
   copyNativeSources(directory);
   const gyp = ['--silent', 'exec', '--', 'node-gyp', '--loglevel=warn'];
   must('npm', [...gyp, 'configure', '--', `-D${definition}`], { cwd: directory, env });
-  must('npm', [...gyp, 'build', '-j', 'max'], { cwd: directory, env });
+  must('npm', [...gyp, 'build', '-j', 'max', ...(target ? ['--', target] : [])], { cwd: directory, env });
 }

@@ -16,7 +16,8 @@ function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer()
       .once('error', () => resolve(false))
-      .listen({ port, host: '::' }, () => server.close(() => resolve(true)));
+      // Of both families, or of IPv4 where a kernel has no other.
+      .listen({ port }, () => server.close(() => resolve(true)));
   });
 }
 

@@ -35,7 +35,8 @@ for (const name of asked.length > 0 ? asked : Object.keys(builds)) {
   const { san, library, environment } = builds[name];
   console.log(`sanitize: ${san}`);
   const directory = at(`build/sanitize/${name}`);
-  buildNative(directory, { definition: `san=${san}` });
+  // The suites use no executable of the package; that of GPUs has test:sanitize:gpu.
+  buildNative(directory, { definition: `san=${san}`, target: 'hivepulse' });
   const preload = execFileSync('gcc', [`-print-file-name=${library}`], { encoding: 'utf8' }).trim();
   // Fewer random trees: the code under the sanitizer is several times slower, and what it looks for shows in each.
   const env = { ...process.env, ...environment, LD_PRELOAD: preload, HIVEPULSE_PREBUILD: directory };

@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# PID 1 of the guest until the real root stands: the host's root, read-only over 9p, under a tmpfs overlay.
+# PID 1 of the guest until the real root stands: the host's root, read-only, under a tmpfs overlay. An emulated machine gets it
+# over 9p; a kernel that is a process of the host (user-mode) opens it itself.
 # Whatever goes wrong is said on the console and powers off; nothing hangs.
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -11,8 +12,15 @@ mkdir -p /proc /sys /dev /host /rw /root
 mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t devtmpfs dev /dev || fail 'proc, sys or dev'
 for module in /modules/*.ko; do insmod "$module" || fail "insmod $module"; done
 
+control=$(sed -n 's/.*hivepulse_control=\([^ ]*\).*/\1/p' /proc/cmdline)
 share='trans=virtio,version=9p2000.L,msize=512000'
-mount -t 9p -o "ro,$share,cache=loose" host /host || fail 'the root over 9p'
+if [ -n "$control" ]; then
+  disk=ubda
+  mount -t hostfs -o ro,/ none /host || fail "the host's root"
+else
+  disk=vda
+  mount -t 9p -o "ro,$share,cache=loose" host /host || fail 'the root over 9p'
+fi
 mount -t tmpfs -o size=75% rw /rw && mkdir /rw/upper /rw/work
 mount -t overlay -o lowerdir=/host,upperdir=/rw/upper,workdir=/rw/work root /root || fail 'the overlay'
 for dir in proc sys dev; do mount --move "/$dir" "/root/$dir" || fail "moving /$dir"; done
@@ -24,10 +32,14 @@ mkdir -p /root/dev/pts /root/dev/shm /root/scratch
 mount -t devpts -o ptmxmode=666 devpts /root/dev/pts
 mount -t tmpfs shm /root/dev/shm
 mount -t tmpfs -o mode=755 run /root/run
-ln -s /root/dev/vda /dev/vda
-mount -t ext4 /root/dev/vda /root/scratch || fail 'the scratch disk'
+ln -s "/root/dev/$disk" "/dev/$disk"
+mount -t ext4 "/root/dev/$disk" /root/scratch || fail 'the scratch disk'
 mkdir /root/run/vm
-mount -t 9p -o "$share" control /root/run/vm || fail 'the control share'
+if [ -n "$control" ]; then
+  mount -t hostfs -o "$control" none /root/run/vm || fail 'the control share'
+else
+  mount -t 9p -o "$share" control /root/run/vm || fail 'the control share'
+fi
 ip link set lo up
 hostname hivepulse-vm
 

@@ -1,5 +1,5 @@
-// What the guest boots from: Debian's kernel, unpacked, an initramfs with the modules it needs, and an empty disk.
-// Made once and kept in a cache folder; made again when this file or the guest's init changes.
+// What the guest boots from: Debian's kernel, unpacked, or Debian's user-mode kernel, which is a program; an initramfs with the
+// modules it needs, and an empty disk. Made once and kept in a cache folder; made again when this file or the guest's init changes.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -21,11 +21,25 @@ const here = dirname(fileURLToPath(import.meta.url));
 /** Not the cloud flavour: that one lacks 9p. */
 const kernelPackage = 'linux-image-amd64';
 /** In load order: later ones need earlier ones. fuse and veth are for tests that want them. */
-const modules = [
-  ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci', 'virtio_console'],
-  ...['virtio_blk', 'netfs', 'fscache', '9pnet', '9pnet_virtio', '9p', 'overlay', 'crc32c_generic', 'crc16', 'mbcache'],
-  ...['jbd2', 'ext4', 'fuse', 'veth'],
-];
+const modules = {
+  machine: [
+    ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci', 'virtio_console'],
+    ...[
+      'virtio_blk',
+      'netfs',
+      'fscache',
+      '9pnet',
+      '9pnet_virtio',
+      '9p',
+      'overlay',
+      'crc32c_generic',
+      'crc16',
+      'mbcache',
+    ],
+    ...['jbd2', 'ext4', 'fuse', 'veth'],
+  ],
+  'user-mode': ['overlay', 'fuse', 'veth'],
+};
 
 export const cacheFolder = () =>
   process.env.HIVEPULSE_VM_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'hivepulse-vm');
@@ -91,20 +105,30 @@ function unpackKernel(packed, target) {
   writeFileSync(target, unpacked);
 }
 
-function build(folder) {
+/** The program or the unpacked kernel, as `vmlinux`. */
+function takeKernel(kind, unpacked, target) {
+  if (kind === 'user-mode') {
+    copyFileSync(join(unpacked, 'usr/bin/linux.uml'), target);
+    chmodSync(target, 0o755);
+    return;
+  }
+  const boot = readdirSync(join(unpacked, 'boot')).find((name) => name.startsWith('vmlinuz-'));
+  unpackKernel(join(unpacked, 'boot', boot), target);
+}
+
+function build(kind, folder) {
   const debs = join(folder, 'debs');
   const unpacked = join(folder, 'unpacked');
   const root = join(folder, 'initramfs');
   for (const dir of [debs, unpacked, join(root, 'modules'), join(root, 'bin')]) mkdirSync(dir, { recursive: true });
-  const kernel = kernelName();
+  const kernel = kind === 'user-mode' ? 'user-mode-linux' : kernelName();
   console.error(`vm: fetching ${kernel}`);
   download(debs, [kernel, 'busybox-static']);
   for (const name of readdirSync(debs)) run('dpkg', ['-x', join(debs, name), unpacked]);
-  const boot = readdirSync(join(unpacked, 'boot')).find((name) => name.startsWith('vmlinuz-'));
-  unpackKernel(join(unpacked, 'boot', boot), join(folder, 'vmlinux'));
+  takeKernel(kind, unpacked, join(folder, 'vmlinux'));
 
-  modules.forEach((name, i) => {
-    const found = findFile(join(unpacked, 'lib/modules'), `${name}.ko`);
+  modules[kind].forEach((name, i) => {
+    const found = findFile(unpacked, `${name}.ko`);
     if (!found) throw new Error(`${kernel} has no ${name}.ko`);
     copyFileSync(found, join(root, 'modules', `${String(i).padStart(2, '0')}-${name}.ko`));
   });
@@ -125,8 +149,8 @@ export function ensureSystemd() {
 }
 
 /** The folder with `vmlinux`, `initrd` and `scratch.img`, made where it is missing. Call it under the cache's lock. */
-export function ensureImage() {
-  need('qemu-system-x86_64', 'qemu-system-x86');
+export function ensureImage(kind) {
+  if (kind === 'machine') need('qemu-system-x86_64', 'qemu-system-x86');
   need('mkfs.ext4', 'e2fsprogs');
   need('xz', 'xz-utils');
   const key = createHash('sha256')
@@ -134,15 +158,17 @@ export function ensureImage() {
     .update(readFileSync(join(here, 'guest-init.sh')))
     .digest('hex')
     .slice(0, 12);
-  const image = join(cacheFolder(), `image-${key}`);
+  const image = join(cacheFolder(), `image-${kind}-${key}`);
   if (existsSync(image)) return image;
   for (const name of existsSync(cacheFolder()) ? readdirSync(cacheFolder()) : []) {
-    if (name.startsWith('image-')) rmSync(join(cacheFolder(), name), { recursive: true, force: true });
+    if (name.startsWith('image-') && !name.endsWith(key))
+      rmSync(join(cacheFolder(), name), { recursive: true, force: true });
   }
-  const fresh = join(cacheFolder(), `image-new-${process.pid}`);
+  const fresh = join(cacheFolder(), `image-${kind}-new`);
+  rmSync(fresh, { recursive: true, force: true });
   mkdirSync(fresh, { recursive: true });
   try {
-    build(fresh);
+    build(kind, fresh);
     renameSync(fresh, image);
   } finally {
     rmSync(fresh, { recursive: true, force: true });

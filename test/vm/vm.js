@@ -1,24 +1,31 @@
 // Runs one command in a throw-away virtual machine whose cgroup v2 hierarchy has every controller.
 //
-//   node test/vm/vm.js [--systemd] [--dir DIR] [--out DIR] -- COMMAND [ARG...]
+//   node test/vm/vm.js [--systemd] [--user-mode] [--dir DIR] [--out DIR] -- COMMAND [ARG...]
 //
 // The guest sees this machine's root read-only under the same paths; what it writes is lost, except for files below
 // $VM_OUT, which are copied to --out. It has loopback only and an empty ext4 disk at /scratch. The command runs as root
 // in DIR (default: here), its output streams back apart, its exit code is ours; 125: the machine itself failed.
 // With --systemd, systemd is PID 1 of the guest and the command a service of its own (SYSTEMD_GUEST=1 in its environment).
 //
-// HIVEPULSE_VM_CACHE (folder), HIVEPULSE_VM_ACCEL=kvm|tcg (default: tried once per boot of the host), HIVEPULSE_VM_MEMORY
+// With --user-mode, where there is no KVM, the guest's kernel is Debian's user-mode one: a process of this machine whose guest
+// code runs on the CPU itself, where QEMU translates it. A command then takes a sixth of the CPU time. Such a kernel has one CPU,
+// the controllers cpu, io, memory and pids, no pressure and no ns_last_pid. Where it does not come up, QEMU emulates a machine after all.
+//
+// HIVEPULSE_VM_CACHE (folder), HIVEPULSE_VM_ACCEL=kvm|tcg|user-mode (default: KVM, tried once per boot of the host), HIVEPULSE_VM_MEMORY
 // (MiB, default 2048), HIVEPULSE_VM_TIMEOUT (seconds, default 3600), HIVEPULSE_VM_ENV (names of variables handed on).
 import { spawn } from 'node:child_process';
 import {
   accessSync,
+  closeSync,
   constants,
   cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   rmSync,
+  statfsSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
@@ -43,12 +50,16 @@ function jobScript({ command, dir, env, systemd }) {
     ...exports,
     // The command writes to pipes, not to the ports themselves. What it leaves running may hold them open: it gets 2 s.
     'mkfifo /run/vm-out /run/vm-err',
-    'cat /run/vm-out >/dev/vport*p1 & out=$!',
-    'cat /run/vm-err >/dev/vport*p2 & err=$!',
+    // Ports of virtio, or two terminals of a user-mode kernel, which then must not add to what passes.
+    'set -- /dev/vport*p1 /dev/vport*p2',
+    'if ! [ -e "$1" ]; then set -- /dev/tty1 /dev/tty2; stty -F $1 raw -echo; stty -F $2 raw -echo; fi',
+    'cat /run/vm-out >"$1" & out=$!',
+    'cat /run/vm-err >"$2" & err=$!',
     `(cd ${quote(dir)} && exec ${command.map(quote).join(' ')}) </dev/null >/run/vm-out 2>/run/vm-err; status=$?`,
     '(sleep 2; kill $out $err) 2>/dev/null & wait $out $err',
     'echo $status >/run/vm/status; sync',
-    'echo b >/proc/sysrq-trigger; sleep 60',
+    // A user-mode kernel that is asked to reboot does so.
+    'if [ -e /dev/ubda ]; then echo o; else echo b; fi >/proc/sysrq-trigger; sleep 60',
     '',
   ].join('\n');
 }
@@ -82,8 +93,8 @@ function port(path, sink) {
   };
 }
 
-/** Boots once. Gives the exit code of the command, or null where the guest did not come so far. */
-async function boot(image, accel, run, options) {
+/** QEMU, with KVM or emulating the CPU. */
+async function machine(image, accel, run, options) {
   const out = port(join(run, 'out.sock'), options.stdout);
   const err = port(join(run, 'err.sock'), options.stderr);
   await Promise.all([out.listening, err.listening]);
@@ -109,29 +120,88 @@ async function boot(image, accel, run, options) {
     ...['-device', 'virtio-serial', ...stream('out', 1), ...stream('err', 2)],
   ];
   // It ends with us, however we end.
-  const qemu = spawn('setpriv', ['--pdeathsig', 'TERM', 'qemu-system-x86_64', ...args], {
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', 'qemu-system-x86_64', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, TMPDIR: run },
   });
+  const close = () => [out, err].forEach((each) => void each.close());
+  return { child, written: Promise.all([out.done, err.done]), close };
+}
+
+/** The guest's memory is a file: on a tmpfs where one is large enough, so that no disk is written for it. */
+function memoryFolder(run, bytes) {
+  const { bavail, bsize } = existsSync('/dev/shm') ? statfsSync('/dev/shm') : { bavail: 0, bsize: 0 };
+  return bavail * bsize > 1.25 * bytes && !/^\S+ \/dev\/shm .*\bnoexec\b/m.test(readFileSync('/proc/mounts', 'utf8'))
+    ? '/dev/shm'
+    : run;
+}
+
+/** A kernel that is a process of this machine. */
+function userMode(image, run, options) {
+  const console_ = openSync(join(run, 'console'), 'a');
+  const args = [
+    ...[`mem=${options.memoryMiB}M`, `initrd=${join(image, 'initrd')}`, `uml_dir=${join(run, 'uml')}`, 'umid=guest'],
+    `ubd0=${join(run, 'scratch.cow')},${join(image, 'scratch.img')}`,
+    ...['con=null', 'con0=null,fd:1', 'con1=null,fd:3', 'con2=null,fd:4', 'ssl=null', 'quiet', 'panic=-1'],
+    'cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1 swapaccount=1 random.trust_cpu=on audit=0 selinux=0',
+    `hivepulse_control=${join(run, 'control')}`,
+  ];
+  // Processes of the guest are processes here, which the kernel that runs them holds by ptrace: in a PID namespace of their own
+  // none outlives it, however it or we end.
+  const isolate = ['unshare', ...(process.getuid() === 0 ? [] : ['--user', '--map-root-user'])];
+  // Kernel and process take turns at each system call, of which one waits for the other: on one CPU that needs no interrupt.
+  const cpu = /^Cpus_allowed_list:.*?(\d+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+  const child = spawn(
+    'setpriv',
+    [
+      '--pdeathsig',
+      'KILL',
+      'taskset',
+      '--cpu-list',
+      cpu,
+      ...isolate,
+      '--pid',
+      '--fork',
+      '--kill-child=KILL',
+      join(image, 'vmlinux'),
+      ...args,
+    ],
+    {
+      stdio: ['ignore', console_, console_, 'pipe', 'pipe'],
+      env: { ...process.env, TMPDIR: memoryFolder(run, options.memoryMiB * 2 ** 20) },
+    },
+  );
+  closeSync(console_);
+  const written = [options.stdout, options.stderr].map((sink, i) => {
+    const stream = child.stdio[3 + i];
+    stream.on('data', sink);
+    return new Promise((resolve) => stream.once('error', resolve).once('close', resolve));
+  });
+  return { child, written: Promise.all(written), close: () => undefined };
+}
+
+/** Boots once. Gives the exit code of the command, or null where the guest did not come so far. */
+async function boot(image, accel, run, options) {
+  const { child, written, close } =
+    accel === 'user-mode' ? userMode(image, run, options) : await machine(image, accel, run, options);
   let messages = '';
-  for (const from of [qemu.stdout, qemu.stderr]) from.setEncoding('utf8').on('data', (text) => (messages += text));
-  const timer = setTimeout(() => qemu.kill('SIGKILL'), options.timeoutMs);
+  for (const from of [child.stdout, child.stderr]) from?.setEncoding('utf8').on('data', (text) => (messages += text));
+  const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs);
   // An emulated guest may hang while it boots (some 8 s, on a starved host a minute); its command is not touched by this.
   const up = setTimeout(
-    () => existsSync(join(run, 'control/started')) || qemu.kill('SIGKILL'),
+    () => existsSync(join(run, 'control/started')) || child.kill('SIGKILL'),
     options.bootMs ?? bootMs,
   );
-  const stop = () => qemu.kill('SIGTERM');
+  const stop = () => child.kill(accel === 'user-mode' ? 'SIGKILL' : 'SIGTERM');
   options.signal?.addEventListener('abort', stop);
-  await new Promise((resolve) => qemu.once('error', resolve).once('close', resolve));
+  await new Promise((resolve) => child.once('error', resolve).once('close', resolve));
   options.signal?.removeEventListener('abort', stop);
   clearTimeout(timer);
   clearTimeout(up);
   const status = join(run, 'control/status');
   const ended = existsSync(status);
-  if (ended) await Promise.all([out.done, err.done]);
-  out.close();
-  err.close();
+  if (ended) await written;
+  close();
   return { status: ended ? Number(readFileSync(status, 'utf8')) : null, messages };
 }
 
@@ -147,26 +217,43 @@ function makeRun(job, systemd) {
 }
 
 /** Whether KVM boots this kernel; tried once per boot of the host. */
-async function acceleration(image) {
-  const asked = process.env.HIVEPULSE_VM_ACCEL;
-  if (asked) return asked;
+async function kvmWorks() {
   try {
     accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
   } catch {
-    return 'tcg';
+    return false;
   }
+  const image = ensureImage('machine');
   const known = join(image, `accel-${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}`);
-  if (existsSync(known)) return readFileSync(known, 'utf8');
+  if (existsSync(known)) return readFileSync(known, 'utf8') === 'kvm';
   const run = makeRun(jobScript({ command: ['true'], dir: '/', env: {} }), false);
   try {
     const quiet = { stdout: () => undefined, stderr: () => undefined, memoryMiB: 512, timeoutMs: 8000 };
     const { status } = await boot(image, 'kvm', run, quiet);
-    const accel = status === 0 ? 'kvm' : 'tcg';
-    writeFileSync(known, accel);
-    return accel;
+    writeFileSync(known, status === 0 ? 'kvm' : 'tcg');
+    return status === 0;
   } finally {
     rmSync(run, { recursive: true, force: true });
   }
+}
+
+/** A user-mode kernel's image, or null: not every distribution has such a kernel. */
+function userModeImage() {
+  try {
+    return ensureImage('user-mode');
+  } catch (error) {
+    console.error(`vm: no user-mode kernel: ${error.message}`);
+    return null;
+  }
+}
+
+/** What to boot, and what instead where it does not come up: an emulated guest on a starved host may miss a timer meanwhile. */
+async function choose(userModeDoes) {
+  const asked = process.env.HIVEPULSE_VM_ACCEL;
+  const accel = asked === 'kvm' || (asked === undefined && (await kvmWorks())) ? 'kvm' : 'tcg';
+  const own = userModeDoes && accel !== 'kvm' && asked !== 'tcg' ? userModeImage() : null;
+  const machines = Array.from({ length: own === null ? 3 : 2 }, () => ({ accel, image: ensureImage('machine') }));
+  return own === null ? machines : [{ accel: 'user-mode', image: own }, ...machines];
 }
 
 /** One builder at a time: others wait for the lock, or take it over where its owner is gone. */
@@ -192,14 +279,15 @@ async function withCacheLock(work) {
 }
 
 /**
- * Runs `command` in a guest. `env` is handed on; `out` is where files below $VM_OUT come to. Gives its exit code, or
- * `vmFailed` with the reason on stderr.
+ * Runs `command` in a guest. `env` is handed on; `out` is where files below $VM_OUT come to. `userMode`: a user-mode kernel has all
+ * that it needs. Gives its exit code, or `vmFailed` with the reason on stderr.
  */
 export async function runInVm({
   command,
   dir = process.cwd(),
   env = {},
   systemd = false,
+  userMode: userModeDoes = false,
   out,
   stdout,
   stderr,
@@ -209,10 +297,9 @@ export async function runInVm({
     stdout: stdout ?? ((chunk) => process.stdout.write(chunk)),
     stderr: stderr ?? ((chunk) => process.stderr.write(chunk)),
   };
-  const { image, accel } = await withCacheLock(async () => {
-    const made = ensureImage();
+  const guests = await withCacheLock(() => {
     if (systemd) ensureSystemd();
-    return { image: made, accel: await acceleration(made) };
+    return choose(userModeDoes);
   });
   const run = makeRun(jobScript({ command, dir: resolve(dir), env, systemd }), systemd);
   try {
@@ -222,18 +309,19 @@ export async function runInVm({
       timeoutMs: 1000 * Number(process.env.HIVEPULSE_VM_TIMEOUT ?? 3600),
       signal,
     };
-    let { status, messages } = await boot(image, accel, run, settings);
-    // An emulated guest on a starved host may miss a timer while it boots; the command itself is never run twice.
-    for (let left = 2; left > 0; left -= 1) {
-      if (status !== null || signal?.aborted || existsSync(join(run, 'control/started'))) break;
-      write.stderr('vm: the guest did not come up; trying again\n');
+    let status = null;
+    let messages = '';
+    for (const [i, { accel, image }] of guests.entries()) {
+      if (i > 0) write.stderr(`vm: the guest did not come up (${guests[i - 1].accel}); trying again (${accel})\n`);
       ({ status, messages } = await boot(image, accel, run, settings));
+      // The command itself is never run twice.
+      if (status !== null || signal?.aborted || existsSync(join(run, 'control/started'))) break;
     }
     if (out !== undefined) cpSync(join(run, 'control/out'), resolve(out), { recursive: true });
     if (status !== null) return status;
     const console_ = existsSync(join(run, 'console')) ? readFileSync(join(run, 'console'), 'latin1') : '';
     write.stderr(
-      `${messages}${console_.split('\n').slice(-40).join('\n')}\nvm: the guest ended without an exit code (${accel})\n`,
+      `${messages}${console_.split('\n').slice(-40).join('\n')}\nvm: the guest ended without an exit code\n`,
     );
     return vmFailed;
   } finally {
@@ -246,6 +334,7 @@ function parse(argv) {
   for (let i = 0; i < argv.length; i += 1) {
     if (argv[i] === '--') return { ...options, command: argv.slice(i + 1) };
     if (argv[i] === '--systemd') options.systemd = true;
+    else if (argv[i] === '--user-mode') options.userMode = true;
     else if (argv[i] === '--dir') options.dir = argv[++i];
     else if (argv[i] === '--out') options.out = argv[++i];
     else break;
@@ -256,7 +345,7 @@ function parse(argv) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const options = parse(process.argv.slice(2));
   if (!options?.command.length) {
-    console.error('usage: node test/vm/vm.js [--systemd] [--dir DIR] [--out DIR] -- COMMAND [ARG...]');
+    console.error('usage: node test/vm/vm.js [--systemd] [--user-mode] [--dir DIR] [--out DIR] -- COMMAND [ARG...]');
     process.exit(vmFailed);
   }
   const names = [

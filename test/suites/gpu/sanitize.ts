@@ -2,6 +2,7 @@
 // scenario of the fake driver and through start, sample, hang and stop. The same C++ as on the addon's thread, with no
 // Node in the way. Ends 0, or says what was found.
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,11 +23,11 @@ const sources = [
 const kinds = ['address,undefined', 'thread'];
 const findings = /AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:/;
 
-function build(kind: string): string {
+async function build(kind: string): Promise<string> {
   const directory = join(root, 'build', 'sanitize');
   mkdirSync(directory, { recursive: true });
   const target = join(directory, `hivepulse-gpu-${kind.replace(',', '-')}`);
-  const { status, error } = spawnSync(
+  const compiler = spawn(
     process.env.CXX ?? 'clang++',
     [
       ...['-std=c++17', '-O1', '-g', '-fno-omit-frame-pointer', '-Wall', '-Wextra', '-Wconversion', '-Werror'],
@@ -36,7 +37,7 @@ function build(kind: string): string {
     ],
     { stdio: 'inherit' },
   );
-  if (error) throw error;
+  const [status] = await once(compiler, 'close');
   if (status !== 0) throw new Error(`hivepulse-gpu could not be built with -fsanitize=${kind}`);
   return target;
 }
@@ -99,47 +100,63 @@ function judge(kind: string, name: string, { stderr, exit }: Run): void {
   console.error(`${kind}: ${name}: ended ${exit}\n${stderr}`);
 }
 
+type Work = (binary: string, kind: string) => Promise<void>;
+
+const reads = Object.entries(scenarios).map(
+  ([name, scenario]): Work =>
+    async (binary, kind) => {
+      using machine = new FakeGpuHost(scenario);
+      judge(kind, name, await run(binary, machine, samples));
+    },
+);
+
+const stuck = ['nvmlInit_v2', 'nvmlDeviceGetUtilizationRates', 'nvmlShutdown'].map(
+  (call): Work =>
+    async (binary, kind) => {
+      using machine = new FakeGpuHost(fourH100());
+      // A call is stuck when it is told to close; it ends nevertheless.
+      let hung = false;
+      const result = await run(binary, machine, (lines) => {
+        if (!hung && count(lines, 'report') >= 3) {
+          hung = true;
+          machine.become({ ...fourH100(), calls: { [call]: { hang: true } } });
+          if (call === 'nvmlInit_v2')
+            machine.become({ ...fourH100(), calls: { [call]: { hang: true }, nvmlDeviceGetCount_v2: { codes: [9] } } });
+        }
+        return hung && (call === 'nvmlInit_v2' ? count(lines, 'failed') > 0 : true);
+      });
+      judge(kind, `stuck in ${call}`, result);
+    },
+);
+
+/** The machine changes under the reader's hands: Xids, MIG, GPUs that come and go. */
+const changing: Work = async (binary, kind) => {
+  using machine = new FakeGpuHost(fourH100());
+  let step = 0;
+  const changes: Scenario[] = [
+    { ...fourH100(), xids: [{ gpu: 0, xid: 79 }] },
+    hazards['24 MIG'],
+    { gpus: fourH100().gpus.slice(0, 1) },
+    hazards['14 one lost handle between healthy ones'],
+    fourH100(),
+  ];
+  const result = await run(binary, machine, (lines) => {
+    const due = Math.floor(count(lines, 'report') / 4);
+    if (due > step && step < changes.length) machine.become(changes[step++]!);
+    return count(lines, 'report') > 4 * changes.length + 8;
+  });
+  judge(kind, 'a machine that changes', result);
+};
+
 if (spawnSync('make', ['-s', '-C', join(root, 'test/fakes')], { stdio: 'inherit' }).status !== 0) process.exit(1);
-for (const kind of kinds) {
-  const binary = build(kind);
-  for (const [name, scenario] of Object.entries(scenarios)) {
-    using machine = new FakeGpuHost(scenario);
-    judge(kind, name, await run(binary, machine, samples));
-  }
-  for (const call of ['nvmlInit_v2', 'nvmlDeviceGetUtilizationRates', 'nvmlShutdown']) {
-    using machine = new FakeGpuHost(fourH100());
-    // A call is stuck when it is told to close; it ends nevertheless.
-    let hung = false;
-    const result = await run(binary, machine, (lines) => {
-      if (!hung && count(lines, 'report') >= 3) {
-        hung = true;
-        machine.become({ ...fourH100(), calls: { [call]: { hang: true } } });
-        if (call === 'nvmlInit_v2')
-          machine.become({ ...fourH100(), calls: { [call]: { hang: true }, nvmlDeviceGetCount_v2: { codes: [9] } } });
-      }
-      return hung && (call === 'nvmlInit_v2' ? count(lines, 'failed') > 0 : true);
-    });
-    judge(kind, `stuck in ${call}`, result);
-  }
-  {
-    using machine = new FakeGpuHost(fourH100());
-    // The machine changes under the reader's hands: Xids, MIG, GPUs that come and go.
-    let step = 0;
-    const changes: Scenario[] = [
-      { ...fourH100(), xids: [{ gpu: 0, xid: 79 }] },
-      hazards['24 MIG'],
-      { gpus: fourH100().gpus.slice(0, 1) },
-      hazards['14 one lost handle between healthy ones'],
-      fourH100(),
-    ];
-    const result = await run(binary, machine, (lines) => {
-      const due = Math.floor(count(lines, 'report') / 4);
-      if (due > step && step < changes.length) machine.become(changes[step++]!);
-      return count(lines, 'report') > 4 * changes.length + 8;
-    });
-    judge(kind, 'a machine that changes', result);
-  }
-  console.log(`-fsanitize=${kind}: ${Object.keys(scenarios).length + 4} runs`);
-}
+const binaries = await Promise.all(kinds.map(build));
+const works = kinds.flatMap((kind, i) => [...reads, ...stuck, changing].map((work) => () => work(binaries[i]!, kind)));
+/** They mostly wait for the next sample: several at once. */
+const lane = async (): Promise<void> => {
+  for (let work = works.shift(); work !== undefined; work = works.shift()) await work();
+};
+const runs = works.length;
+await Promise.all(Array.from({ length: 6 }, lane));
+console.log(`${kinds.map((kind) => `-fsanitize=${kind}`).join(' and ')}: ${runs} runs`);
 if (failed > 0) console.error(`${failed} runs failed`);
 process.exit(failed === 0 ? 0 : 1);

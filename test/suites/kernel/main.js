@@ -1,5 +1,6 @@
 // `npm run test:cgroup [-- FILTER...]`: the suites that need cgroup v2 with all controllers. On this host where it has
-// them and they may be written, else in a virtual machine (test/vm): one start without systemd, one with it as PID 1.
+// them and they may be written, else in virtual machines (test/vm): one without systemd, one with it as PID 1, and one that is
+// emulated where the other two have a user-mode kernel, for what such a kernel lacks.
 // Writes vitest's JSON to test-results/cgroup.json. A run that executed no test fails; what was skipped is said.
 import { spawn, spawnSync } from 'node:child_process';
 import {
@@ -24,10 +25,20 @@ const filters = process.argv.slice(2);
 const resultFile = join(root, 'test-results/cgroup.json');
 const needed = ['cpu', 'memory', 'io', 'pids', 'cpuset'];
 
-/** Test files below test/suites/kernel/systemd need systemd as PID 1; the others must not meet it. */
+const below = (folder) => (path) => path.startsWith(`test/suites/kernel/${folder}/`);
+/**
+ * Test files below systemd/ need it as PID 1; others must not meet it. Those below whole/ need it too, and what a user-mode kernel
+ * lacks (cpuset, pressure, the choice of a pid): as few as there can be, for an emulated CPU is some thirty times slower.
+ */
 const suites = [
-  { name: 'without systemd', systemd: false, files: (path) => !path.startsWith('test/suites/kernel/systemd/') },
-  { name: 'with systemd', systemd: true, files: (path) => path.startsWith('test/suites/kernel/systemd/') },
+  {
+    name: 'without systemd',
+    systemd: false,
+    userMode: true,
+    files: (path) => !below('systemd')(path) && !below('whole')(path),
+  },
+  { name: 'with systemd', systemd: true, userMode: true, files: below('systemd') },
+  { name: 'with every controller', systemd: true, userMode: false, files: below('whole') },
 ];
 
 function testFiles() {
@@ -95,7 +106,7 @@ async function runInGuest(suite, files, out) {
   const names = ['PATH', 'HOME', 'LANG', 'TERM', 'CI', 'HIVEPULSE_FAULT_SECONDS', 'HIVEPULSE_TEST_RETRY'];
   const env = Object.fromEntries(names.map((name) => [name, process.env[name]]));
   const command = [process.execPath, ...vitestArguments(files, '/run/vm/out/result.json')];
-  return runInVm({ command, dir: root, env, systemd: suite.systemd, out });
+  return runInVm({ command, dir: root, env, systemd: suite.systemd, userMode: suite.userMode, out });
 }
 
 const built = spawnSync(process.execPath, ['scripts/build.js', '--if-needed'], {
@@ -113,7 +124,7 @@ try {
   for (const suite of suites) {
     const chosen = files.filter(suite.files);
     if (chosen.length === 0) continue;
-    const out = join(work, suite.systemd ? 'systemd' : 'plain');
+    const out = join(work, suite.name.replaceAll(' ', '-'));
     const json = join(out, 'result.json');
     mkdirSync(out);
     let where = 'on this host';

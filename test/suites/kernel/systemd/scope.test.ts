@@ -50,13 +50,12 @@ describe('systemd_scope_lifecycle', () => {
       memoryHigh: '60M',
       swap: '0',
       pids: 20,
-      cpuset: '0',
     });
     expect(worker).toMatchObject({ owner: 'systemd', cgroupPath: path, notApplied: [] });
     expect(await readFile(join(path, 'cgroup.procs'), 'utf8')).toBe(`${worker.pid}\n`);
     const held = Object.fromEntries(
       await Promise.all(
-        ['cpu.max', 'memory.max', 'memory.high', 'memory.swap.max', 'pids.max', 'cpuset.cpus.effective'].map(
+        ['cpu.max', 'memory.max', 'memory.high', 'memory.swap.max', 'pids.max'].map(
           async (file) => [file, (await readFile(join(path, file), 'utf8')).trim()] as const,
         ),
       ),
@@ -67,7 +66,6 @@ describe('systemd_scope_lifecycle', () => {
       'memory.high': String(60 * 2 ** 20),
       'memory.swap.max': '0',
       'pids.max': '20',
-      'cpuset.cpus.effective': '0',
     });
     expect(await show('ActiveState')).toBe('active');
     expect(await show('MemoryMax')).toBe(String(64 * 2 ** 20));
