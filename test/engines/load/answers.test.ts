@@ -90,8 +90,9 @@ describe('an answer in JSON', () => {
   it('is parsed up to half a mebibyte and 32 levels', () => {
     expect(jsonOf(Buffer.from(nested(32)))).toHaveLength(1);
     expect(jsonOf(Buffer.from(nested(33)))).toBeUndefined();
-    expect(jsonOf(Buffer.from(nested(33, '{"a":', '}').replace('{}', '{"a":0}')))).toBeUndefined();
-    expect(jsonOf(Buffer.from(nested(32, '{"a":', '}').replace(':}', ':0}')))).toBeDefined();
+    const objects = (depth: number) => Buffer.from(`${'{"a":'.repeat(depth)}0${'}'.repeat(depth)}`);
+    expect(jsonOf(objects(32))).toBeDefined();
+    expect(jsonOf(objects(33))).toBeUndefined();
     expect(jsonOf(json('x'.repeat(512 * 1024 - 2)))).toHaveLength(512 * 1024 - 2);
     expect(jsonOf(json('x'.repeat(512 * 1024 - 1)))).toBeUndefined();
     expect(jsonOf(Buffer.from('{'))).toBeUndefined();
@@ -249,7 +250,7 @@ describe('other engines', () => {
     expect(progress('te_request_success 1')).not.toBe(progress('te_request_success 2'));
   });
 
-  it('Triton: the active where the scheduled are not told, the fullest cache, and its iterations as progress', () => {
+  it('Triton: the active where it does not say the scheduled, the fullest cache, and its iterations as progress', () => {
     const requests = 'nv_trt_llm_request_metrics{model="m",request_type="active"} 4';
     const fraction = (model: string, value: number) =>
       `nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction",model="${model}"} ${value}`;
@@ -271,6 +272,7 @@ describe('other engines', () => {
     const models = (...data: readonly object[]) => readModels(json({ data }));
     expect(models({ id: 'a' }, { id: 'b', max_model_len: 512 })?.maxContext).toBe(512);
     expect(models({ id: 'a', max_model_len: 0 })?.maxContext).toBeNull();
+    expect(models()).toBeNull();
   });
 });
 
@@ -285,6 +287,10 @@ describe('several answers', () => {
     const merged = mergeReadings([first, reading({ running: 2, version: 'v', counters }), reading({ version: 'w' })]);
     expect(merged).toEqual(reading({ running: 1, version: 'v', counters }));
     expect(mergeReadings([first, first])).toEqual(first);
+    // Counters of one that counts, though the first comes before it and has an object for them too.
+    expect(mergeReadings([reading({ progress: 'p' }), reading({ counters })])).toEqual(
+      reading({ progress: 'p', counters }),
+    );
     expect(mergeReadings([reading({ running: 0 }), reading({ running: 2 })]).running).toBe(0);
   });
 
