@@ -19,7 +19,7 @@ describe('the processes of a worker in a pass', () => {
   it('are those of its rows that are pids, with what is known of each', () => {
     expect(processColumns).toHaveLength(5);
     const found = processesOf(
-      pass(9, 9, 9, 9, 9, 1, 2, 3, 4, 5, 0, 0, 0, 0, 0, 6, 7, 8, 9, 10),
+      pass(9, 9, 9, 9, 9, 1, 2, 3, 4, 5, 0, 0, 0, 0, 0, 6, 7, 8, 9, 10, 3, 3, 3, 3, 3),
       row({ processOffset: 1, processCount: 3 }),
       isPid,
     );
@@ -65,6 +65,7 @@ describe('a worker', () => {
     expect(main(all, record({ startTicks: 71 }))).toBe(8);
     expect(main(all, record({ pid: 70 }))).toBe(8);
     expect(main(all, null)).toBe(8);
+    expect(main([process(9, none), process(8, 20)], null)).toBe(8);
     expect(main([process(4, 5), process(5, 5)], null)).toBe(4);
     expect(main([process(1, none), process(2, none)], null)).toBe(1);
     expect(main([], null)).toBeUndefined();

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { WorkerSample } from '../../lib/contract/heartbeat.js';
+import type { WorkerFile } from '../../lib/native/layout.js';
 import type { RawRow } from '../../lib/sampling/rates.js';
 import { unknown } from '../../lib/sampling/unknown.js';
 import { sum, unmeasuredWorker, type WorkerInput } from '../../lib/sampling/worker.js';
@@ -27,6 +28,26 @@ describe('a value that a file does not give', () => {
       shown({ row: row({ memoryCurrentBytes }), errorOf: errors({ 'memory.events': ENOENT }) }, 'oomKills')[0];
     expect(kills(1)).toEqual([null, 'notInFile']);
     expect(kills(none)).toEqual([null, null]);
+  });
+
+  it.each<[WorkerFile, string, Partial<WorkerInput>?]>([
+    ['cpu.stat', 'cpuPercent'],
+    ['cpu.stat', 'cpuThrottledPercent'],
+    ['cpu.max', 'cpuLimitPercent'],
+    ['memory.current', 'memoryBytes'],
+    ['memory.stat', 'workingSetBytes', { row: row({ memoryCurrentBytes: 1 }) }],
+    ['memory.peak', 'memoryPeakBytes'],
+    ['memory.max', 'memoryLimitBytes'],
+    ['memory.events', 'oomKills'],
+    ['io.stat', 'ioReadBytesPerSecond'],
+    ['cgroup.procs', 'processCount', { processes: null }],
+    ['cpu.pressure', 'pressure.cpu'],
+    ['memory.pressure', 'pressure.memory'],
+    ['io.pressure', 'pressure.io'],
+  ])('%s could not be read: a fault says it, and nothing else of %s', (file, name, more) => {
+    const reason = (errorOf: WorkerInput['errorOf']) => sample({ ...more, errorOf }).nullReasons?.[name as never];
+    expect(reason(errors({ [file]: EACCES }))).toBeUndefined();
+    expect(reason((each) => (each === file ? 0 : EACCES))).toBe('notInFile');
   });
 
   it('a rate has two decimals; without one it says whether there was no reading before', () => {
@@ -251,6 +272,7 @@ describe('GPUs of a worker', () => {
       [150, null],
       [both, null],
     ]);
+    expect(gpus({ gpus: both, gpuTotals: totals, gpusReason: 'said' })[4]).toEqual(['said', null]);
     expect(gpus({ gpusReason: 'said' })).toEqual([
       ...Array(3).fill([0, null]),
       [[], null],
@@ -265,6 +287,11 @@ describe('GPUs of a worker', () => {
       [null, 'notByGpu'],
       [null, 'notByGpu'],
       [150, null],
+    ]);
+    const busy: WorkerInput['gpuExplains'] = (uuid, field) => `${uuid} ${field}` === 'a utilizationPercent';
+    expect(gpus({ ...half, gpuExplains: busy }).slice(0, 2)).toEqual([
+      [null, null],
+      [null, 'notByGpu'],
     ]);
     const gpuExplains: WorkerInput['gpuExplains'] = (uuid, field) => `${uuid} ${field}` === 'b memoryUsedBytes';
     expect(gpus({ ...half, gpuExplains }).slice(0, 2)).toEqual([
@@ -314,6 +341,14 @@ describe('a worker as it travels', () => {
       expect(sample()[name], name).toBeUndefined();
   });
 
+  it('does not name its models a second time in what its engine says', () => {
+    const load = (...models: readonly string[]) => ({ serving: { models } as never, reason: null });
+    const named = (...models: readonly string[]) =>
+      sample({ load: load(...models), server: { ...server, models } }).serving?.models;
+    expect([named('a'), named('a', 'b')]).toEqual([undefined, undefined]);
+    expect(sample({ load: load('b'), server: { ...server, models: ['a'] } }).serving?.models).toEqual(['b']);
+  });
+
   it('without a cgroup all that one alone can tell is null for that reason', () => {
     const tree = sample({
       watched: watched({ scope: 'processes' }),
@@ -321,6 +356,8 @@ describe('a worker as it travels', () => {
     });
     expect(tree).toMatchObject({ scope: 'processes', memoryPeakBytes: null, oomKills: null });
     expect(tree.nullReasons).toMatchObject({ memoryPeakBytes: 'noCgroup', cpuPercent: 'noEarlierReading' });
+    const unread = sample({ watched: watched({ scope: 'processes' }) });
+    expect(unread.nullReasons).toMatchObject({ cpuPercent: 'noCgroup', memoryBytes: 'noCgroup' });
   });
 
   it('that can’t be read now keeps what is not measured, with its reasons, and loses what is', () => {
