@@ -83,6 +83,13 @@ describe('rates of an engine', () => {
     expect(rates.map((each) => each?.generationTokensPerSecond)).toEqual([null, null, 100, 100]);
   });
 
+  it('are over the time since the last answer, where one in between was none', () => {
+    const at = (atMs: number, generationTokens: number) => load(atMs, counted({ generationTokens }));
+    const [, silent, last] = answersOf(at(0, 0), load(0, null, { reason: 'silent' }), at(2000, 50));
+    expect(silent).toBeNull();
+    expect(last?.generationTokensPerSecond).toBe(25);
+  });
+
   it('of another run, or another engine under the same name, begin anew', () => {
     const first = servingOf(null, '1/1', load(0, counted({ promptTokens: 0 })), 0);
     for (const [run, over] of [
@@ -160,6 +167,8 @@ describe('what is said of an engine', () => {
 
   it('is as old as its gauges can be', () => {
     expect(servingOf(null, '1/1', load(0, { running: 1 }, { engine: 'lmdeploy' }), 500).serving?.ageMs).toBe(10_500);
+    // Of an engine that is asked for nothing only its answer says how old it is.
+    expect(servingOf(null, '1/1', load(0, { running: 1 }, { engine: 'mlx-lm' }), 500).serving?.ageMs).toBe(500);
   });
 
   it('is left out of a heartbeat where it is null or the name of the worker, and null again at a queen', () => {
@@ -169,5 +178,11 @@ describe('what is said of an engine', () => {
     expect(sent.serving).toEqual({ engine: 'vllm', version: '1', running: 0, ageMs: 250 });
     expect(storedWorker(sent).serving).toEqual({ ...figures, models: null });
     expect(sentServing(serving, ['another'])?.models).toEqual(models);
+    const several = { ...(serving as NonNullable<typeof serving>), models: ['a', 'b'] };
+    expect(sentServing(several, ['b', 'a'])?.models).toBeUndefined();
+    expect(sentServing(several, ['a', 'c'])?.models).toEqual(['a', 'b']);
+    expect(sentServing(several, ['a'])?.models).toEqual(['a', 'b']);
+    expect(sentServing({ ...several, models: null }, ['a'])?.models).toBeUndefined();
+    expect(sentServing(null, ['a'])).toBeUndefined();
   });
 });
