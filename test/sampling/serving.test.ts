@@ -44,6 +44,7 @@ describe('rates of an engine', () => {
     const at = (atMs: number, generationTokens: number | null) => load(atMs, counted({ generationTokens }));
     const rates = answersOf(at(0, 5), at(1000, 5), at(2000, null), at(3000, 900), at(4000, 901));
     expect(rates.map((each) => each?.generationTokensPerSecond)).toEqual([null, 0, null, null, 1]);
+    expect(answersOf(at(0, 0), at(1000, null))[1]?.generationTokensPerSecond).toBeNull();
   });
 
   it('have three digits, or are whole', () => {
@@ -62,8 +63,15 @@ describe('rates of an engine', () => {
   it('of the prefix cache: no share without a look-up, and never more than all', () => {
     const at = (atMs: number, prefixQueries: number | null, prefixHits: number | null) =>
       load(atMs, counted({ prefixQueries, prefixHits }));
-    const shares = answersOf(at(0, 0, 0), at(1000, 0, 0), at(2000, 10, 20), at(3000, null, 30), at(4000, 20, null));
-    expect(shares.map((each) => each?.prefixHitPercent)).toEqual([null, null, 100, null, null]);
+    const shares = answersOf(
+      at(0, 0, 0),
+      at(1000, 0, 0),
+      at(2000, 10, 20),
+      at(3000, null, 30),
+      at(4000, 20, null),
+      at(5000, 30, null),
+    );
+    expect(shares.map((each) => each?.prefixHitPercent)).toEqual([null, null, 100, null, null, null]);
   });
 
   it('that the engine says itself stand where its counters give none', () => {
