@@ -88,7 +88,7 @@ export function classifyOfRun(
 /** The current run was heard. */
 export function noteSeqs(known: Incarnations, { seq, events }: Pick<Heartbeat, 'seq' | 'events'>, nowMs: number): void {
   known.seq = seq;
-  if (events.length > 0) known.eventSeq = Math.max(known.eventSeq, lastEventSeq(events));
+  known.eventSeq = Math.max(known.eventSeq, lastEventSeq(events));
   known.heardAtMs = nowMs;
 }
 

@@ -11,7 +11,7 @@ import {
   missingReasons,
 } from '../contract/missing.js';
 import { isLost } from '../present/missing.js';
-import { maxPageChars, pageSize, readCursor, writeCursor } from './queries.js';
+import { type CursorKey, maxPageChars, pageSize, readCursor, writeCursor } from './queries.js';
 import { compareText } from './records.js';
 
 const maxLost = 1000;
@@ -216,20 +216,17 @@ export class MissingItems {
       .flatMap((kind) => [...this.#entries[kind].values()])
       .filter((entry) => query.hive === undefined || entry.hive === query.hive)
       .sort(compareEntries);
-    const [, kindRank, id] = after ?? ['', -1, ''];
-    const from = found.findIndex((entry) => after === null || isAfter(entry, kindRank ?? -1, id ?? ''));
+    const rest = after === null ? found : found.filter((entry) => isAfter(entry, after));
     const items: Entry[] = [];
-    for (let chars = 0; from >= 0 && items.length < limit && chars <= maxPageChars; ) {
-      const entry = found[from + items.length];
-      if (entry === undefined) break;
+    let chars = 0;
+    for (const entry of rest) {
+      if (items.length === limit || chars > maxPageChars) break;
       items.push(entry);
       chars += entry.last.length;
     }
     const last = items.at(-1);
     const nextCursor =
-      last !== undefined && from + items.length < found.length
-        ? writeCursor(['missing', rank[last.kind], last.id])
-        : null;
+      last !== undefined && items.length < rest.length ? writeCursor(['missing', rank[last.kind], last.id]) : null;
     return { items: items.map((entry) => this.#view(entry)), nextCursor };
   }
 
@@ -344,5 +341,7 @@ export function numberOf(numbers: Map<string, number>, owner: string): number {
 export const formerOwner = (number: number): string => `former ${number}`;
 
 const compareEntries = (a: Entry, b: Entry): number => rank[a.kind] - rank[b.kind] || compareText(a.id, b.id);
-const isAfter = ({ kind, id }: Entry, kindRank: number, afterId: string): boolean =>
-  rank[kind] > kindRank || (rank[kind] === kindRank && compareText(id, afterId) > 0);
+const isAfter = ({ kind, id }: Entry, [, kindRank, afterId = '']: CursorKey): boolean => {
+  const order = rank[kind] - (kindRank ?? -1);
+  return order > 0 || (order === 0 && compareText(id, afterId) > 0);
+};

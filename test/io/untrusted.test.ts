@@ -1,11 +1,11 @@
-import { closeSync, constants, openSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { closeSync, constants, openSync, readFileSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { constants as osConstants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NativeFileReader, WorkerFileReader } from '../../lib/io/open-file-reader.js';
-import { distrust, isTrustedDirectory, readUntrusted } from '../../lib/io/untrusted.js';
+import { distrust, isTrustedDirectory, openRegularFileSync, readUntrusted } from '../../lib/io/untrusted.js';
 import { loadBinding } from '../../lib/native/binding.js';
 import { sweepTemporaryFiles, writeAtomically } from '../../lib/util/atomic-file.js';
 import { type Hostile, hostile, plant, withPlanted } from './hostile-files.js';
@@ -17,6 +17,14 @@ beforeEach(async () => {
 afterEach(() => rm(dir, { recursive: true, force: true }));
 
 const limit = 1024;
+
+/** What of a directory this process has open, the directory among it. */
+async function openFiles(directory: string): Promise<string[]> {
+  const links = await readdir('/proc/self/fd');
+  const paths = await Promise.all(links.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
+  return paths.filter((path) => path === directory || path.startsWith(`${directory}/`));
+}
+
 const refusals = { fifo: 'ENOTSUP', directory: 'EISDIR', loop: 'ELOOP', link: 'ELOOP', sparse: 'EFBIG' } as const;
 
 describe('a file that another user may have put there', () => {
@@ -37,6 +45,53 @@ describe('a file that another user may have put there', () => {
     await expect(readUntrusted('/dev/zero', { maxBytes: limit })).rejects.toMatchObject({ code: 'ENOTSUP' });
     // Without a size of its own, as kernel files: read until it is too long.
     await expect(readUntrusted('/proc/kallsyms', { maxBytes: limit })).rejects.toMatchObject({ code: 'EFBIG' });
+  });
+
+  it('of exactly the limit is read whole, and a refusal has the number of the system error', async () => {
+    await writeFile(join(dir, 'full'), 'x'.repeat(limit));
+    expect(await readUntrusted(join(dir, 'full'), { maxBytes: limit })).toBe('x'.repeat(limit));
+    await writeFile(join(dir, 'more'), 'x'.repeat(limit + 1));
+    await expect(readUntrusted(join(dir, 'more'), { maxBytes: limit })).rejects.toMatchObject({
+      code: 'EFBIG',
+      errno: -osConstants.errno.EFBIG,
+      message: 'EFBIG: longer than 1024 bytes',
+    });
+  });
+
+  it('is closed again, and nothing waits for the deadline once it was read or refused', async () => {
+    const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+    const before = timers();
+    await writeFile(join(dir, 'file'), 'x');
+    await writeFile(join(dir, 'long'), 'x'.repeat(limit + 1));
+    for (let i = 0; i < 20; i++) {
+      await readUntrusted(join(dir, 'file'), { maxBytes: limit, deadlineMs: 600_000 });
+      await readUntrusted(join(dir, 'long'), { maxBytes: limit, deadlineMs: 600_000 }).catch(() => null);
+    }
+    expect(await openFiles(dir)).toEqual([]);
+    expect(timers() - before).toBeLessThan(10);
+  });
+
+  it('opens for reading where it is a regular file, and leaves nothing open where it is not', async () => {
+    await writeFile(join(dir, 'file'), 'kept');
+    const descriptor = openRegularFileSync(join(dir, 'file'));
+    expect(readFileSync(descriptor, 'utf8')).toBe('kept');
+    closeSync(descriptor);
+    await plant(join(dir, 'fifo'), { kind: 'fifo' });
+    await symlink(join(dir, 'file'), join(dir, 'link'));
+    const codeOf = (path: string) => {
+      try {
+        return openRegularFileSync(path);
+      } catch (error) {
+        return (error as NodeJS.ErrnoException).code;
+      }
+    };
+    expect([codeOf(join(dir, 'fifo')), codeOf(dir), codeOf(join(dir, 'link')), codeOf('/dev/zero')]).toEqual([
+      'ENOTSUP',
+      'EISDIR',
+      'ELOOP',
+      'ENOTSUP',
+    ]);
+    expect(await openFiles(dir)).toEqual([]);
   });
 
   it('where the file system does not answer, the deadline does', async () => {
@@ -134,7 +189,10 @@ describe('a directory whose files are believed', () => {
     await symlink(join(dir, 'real'), join(dir, 'link'));
     expect(await isTrustedDirectory(join(dir, 'real'))).toBe(true);
     for (const path of ['link', 'link/']) {
-      await expect(isTrustedDirectory(`${dir}/${path}`)).rejects.toMatchObject({ code: 'DIRECTORY_UNTRUSTED' });
+      await expect(isTrustedDirectory(`${dir}/${path}`)).rejects.toMatchObject({
+        code: 'DIRECTORY_UNTRUSTED',
+        message: expect.stringContaining('is a symbolic link'),
+      });
     }
     await chmod(join(dir, 'real'), 0o770);
     await expect(isTrustedDirectory(join(dir, 'real'))).rejects.toMatchObject({
@@ -142,6 +200,8 @@ describe('a directory whose files are believed', () => {
       message: expect.stringContaining('may be written by others'),
     });
     expect(await isTrustedDirectory(join(dir, 'nowhere'))).toBe(false);
+    await writeFile(join(dir, 'file'), '');
+    expect(await isTrustedDirectory(join(dir, 'file', 'below'))).toBe(false);
   });
 });
 

@@ -41,6 +41,8 @@ const cases: readonly [
   ['a retired run after the deadline', runA, 99, t1, 105_001, 'duplicate'],
   ['a new run', runC, 1, '2026-01-02T03:20:00.000Z', 101_000, 'restarted'],
   ['a run never heard that is older than the current, under way', runC, 9, t1, 101_000, 'latePacket'],
+  ['the same at the deadline', runC, 9, t1, 105_000, 'latePacket'],
+  ['a new run that started when the current one did', runC, 1, t2, 101_000, 'restarted'],
   ['a new run after the clock was set back, once the old one is silent', runC, 9, t1, 105_001, 'restarted'],
 ];
 

@@ -36,6 +36,15 @@ describe('GPUs are inferred', () => {
     ],
     ['the driver sees fewer than there are files', { ...eight, devices: devicesOf(1), mapped: files(3, 5) }],
     ['the driver sees more than there are files', { ...eight, devices: devicesOf(3), mapped: files(3, 5) }],
+    ['as many are mapped, and one of them is of another container', { ...eight, mapped: files(3, 6) }],
+    [
+      'one of several is a part of a card',
+      { ...eight, devices: [deviceOf(0), deviceOf(1, { parentUuid: 'GPU-9' })], mapped: files(3, 5) },
+    ],
+    [
+      'the only one is open and one of another container is mapped',
+      { devices: devicesOf(1), cards: files(5), open: files(5), mapped: files(3) },
+    ],
     ['nothing is held', { devices: devicesOf(1), cards: files(0), open: files(), mapped: files() }],
     ['there is no file', { devices: [], cards: files(), open: files(), mapped: files() }],
     [

@@ -101,6 +101,71 @@ describe('a container with a network of its own', () => {
     const published = networks([proxy('0.0.0.0', 18080, '172.17.0.2', 90)]);
     expect(publishedAt(own, own, { address: null, isPod: false }, published).reason).toBe('addressUnknown');
   });
+
+  it('is reached where some of its sockets are not on loopback, and has none where it listens nowhere', () => {
+    const published = networks([proxy('0.0.0.0', 18080, '172.17.0.2', 90)]);
+    expect(at(published, [socket(2, '127.0.0.1', 8000, 21), ...own])).toBe('10.0.0.5 18080');
+    expect(at(published, [])).toBe('notListening');
+  });
+
+  it('of the host’s own network is not looked for behind a port that is forwarded', () => {
+    const published = networks([proxy('0.0.0.0', 18080, '10.0.0.5', 90)]);
+    expect(at(published, [socket(host, '0.0.0.0', 8000, 20)])).toBe('otherNamespace');
+  });
+
+  it('published on an address of one link is reached by nobody from elsewhere', () => {
+    for (const address of ['169.254.7.1', 'fe80::1', 'febf::1'])
+      expect(at(networks([proxy(address, 18080, '172.17.0.2', 90)])), address).toBe('addressUnknown');
+    expect(at(networks([proxy('fd00::fe80', 18080, '172.17.0.2', 90)]))).toBe('fd00::fe80 18080');
+  });
+
+  it('published for IPv4 has no endpoint at an address of IPv6, nor the other way round', () => {
+    const published = (address: string) => networks([proxy(address, 18080, '172.17.0.2', 90)]);
+    expect(at(published('0.0.0.0'), own, [], { ...reach, address: 'fd00::9' })).toBe('addressUnknown');
+    expect(at(published('::'))).toBe('addressUnknown');
+  });
+
+  it('published several times is given by the address of the host first, and never by one that leads nowhere', () => {
+    const on = (...ports: readonly (readonly [string, number])[]) =>
+      networks(ports.map(([address, port], i) => proxy(address, port, '172.17.0.2', 90 + i)));
+    expect(at(on(['10.0.0.6', 18079], ['0.0.0.0', 18080]))).toBe('10.0.0.5 18080');
+    expect(at(on(['0.0.0.0', 18080], ['10.0.0.6', 18079]))).toBe('10.0.0.5 18080');
+    expect(at(on(['127.0.0.1', 18079], ['10.0.0.6', 18080]))).toBe('10.0.0.6 18080');
+  });
+
+  it('a proxy that listens on another address or port than it says is not believed', () => {
+    const said = proxy('0.0.0.0', 18080, '172.17.0.2', 90);
+    for (const held of [socket(host, '127.0.0.1', 18080, 90), socket(host, '0.0.0.0', 18081, 90)])
+      expect(at(networks([{ ...said, sockets: [held] }]))).toBe('otherNamespace');
+    // Nor does it hide the one that does.
+    expect(at(networks([{ ...said, sockets: null }, said]))).toBe('10.0.0.5 18080');
+  });
+
+  it('of other sockets of the host only those count that may take what is sent to its port', () => {
+    const beside = (published: PortProxy, other: NamespaceSocket, how = reach) => {
+      const all = networks([published]);
+      return at({ ...all, hostSockets: [...all.hostSockets, other] }, own, [], how);
+    };
+    const open = proxy('0.0.0.0', 18080, '172.17.0.2', 90);
+    const one = proxy('10.0.0.6', 18080, '172.17.0.2', 90);
+    expect(beside(one, socket(host, '10.0.0.6', 18080, 99))).toBe('severalCandidates');
+    expect(beside(one, socket(host, '::', 18080, 99))).toBe('severalCandidates');
+    expect(beside(one, socket(host, '10.0.0.9', 18080, 99))).toBe('10.0.0.6 18080');
+    expect(beside(open, socket(host, '0.0.0.0', 22, 99))).toBe('10.0.0.5 18080');
+    expect(beside(open, socket(host, '127.0.0.1', 18080, 99))).toBe('10.0.0.5 18080');
+    const localhost = { ...reach, address: 'localhost' };
+    expect(beside(open, socket(host, '127.0.0.1', 18080, 99), localhost)).toBe('severalCandidates');
+    expect(beside(proxy('127.0.0.1', 18080, '172.17.0.2', 90), socket(host, '::', 18080, 99))).toBe('loopbackOnly');
+  });
+
+  it('has no endpoint at a port that leads to another port of it as well, or at an address that another has', () => {
+    const published = proxy('0.0.0.0', 18080, '172.17.0.2', 90);
+    const other = proxy('10.0.0.5', 18080, '172.17.0.2', 95);
+    const elsewhere = { ...other, published: { ...other.published, containerPort: 9000 } };
+    expect(at(networks([published, elsewhere]))).toBe('severalCandidates');
+    const addresses = new Map([...networks([]).addresses, [4, ['10.0.0.5']]]);
+    expect(at(networks([published], { addresses }))).toBe('severalCandidates');
+  });
 });
 
 describe('a pod', () => {

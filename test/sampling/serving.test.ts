@@ -40,11 +40,62 @@ describe('rates of an engine', () => {
     expect(rates.map((each) => each?.generationTokensPerSecond)).toEqual([null, 50, 50, null, 20]);
   });
 
+  it('are 0 where a counter has stood still, and null where it was not there before or is gone', () => {
+    const at = (atMs: number, generationTokens: number | null) => load(atMs, counted({ generationTokens }));
+    const rates = answersOf(at(0, 5), at(1000, 5), at(2000, null), at(3000, 900), at(4000, 901));
+    expect(rates.map((each) => each?.generationTokensPerSecond)).toEqual([null, 0, null, null, 1]);
+    expect(answersOf(at(0, 0), at(1000, null))[1]?.generationTokensPerSecond).toBeNull();
+  });
+
+  it('have three digits, or are whole', () => {
+    const rateOf = (tokens: number) =>
+      answersOf(load(0, counted({ promptTokens: 0 })), load(1000, counted({ promptTokens: tokens })))[1]
+        ?.promptTokensPerSecond;
+    expect([1.234, 9.996, 10, 12.345, 99.96, 100, 123.4].map(rateOf)).toEqual([1.23, 10, 10, 12.3, 100, 100, 123]);
+  });
+
+  it('are known between answers a tenth of a second apart, and stay as they were between closer ones', () => {
+    const at = (atMs: number, promptTokens: number) => load(atMs, counted({ promptTokens }));
+    const rates = answersOf(at(0, 0), at(99, 10), at(100, 20), at(199, 1000), at(300, 1020));
+    expect(rates.map((each) => each?.promptTokensPerSecond)).toEqual([null, null, 200, 200, 5000]);
+  });
+
+  it('of the prefix cache: no share without a look-up, and never more than all', () => {
+    const at = (atMs: number, prefixQueries: number | null, prefixHits: number | null) =>
+      load(atMs, counted({ prefixQueries, prefixHits }));
+    const shares = answersOf(
+      at(0, 0, 0),
+      at(1000, 0, 0),
+      at(2000, 10, 20),
+      at(3000, null, 30),
+      at(4000, 20, null),
+      at(5000, 30, null),
+    );
+    expect(shares.map((each) => each?.prefixHitPercent)).toEqual([null, null, 100, null, null, null]);
+  });
+
+  it('that the engine says itself stand where its counters give none', () => {
+    const said = { generationTokensPerSecond: 7, prefixHitPercent: 12.345, kvPercent: 33.333 };
+    const [first, second] = answersOf(
+      load(0, { ...said, ...counted({ generationTokens: 0, prefixQueries: 0, prefixHits: 0 }) }),
+      load(1000, { ...said, ...counted({ generationTokens: 50, prefixQueries: 10, prefixHits: 5 }) }),
+    );
+    expect(first).toMatchObject({ generationTokensPerSecond: 7, prefixHitPercent: 12.3, kvPercent: 33.3 });
+    expect(second).toMatchObject({ generationTokensPerSecond: 50, prefixHitPercent: 50 });
+  });
+
   it('of counters that are asked less often are not 0 in between', () => {
     const at = (atMs: number, countedMs: number, generationTokens: number) =>
       load(atMs, counted({ generationTokens }), { countedMs });
     const rates = answersOf(at(0, 0, 0), at(1000, 0, 0), at(5000, 5000, 500), at(6000, 5000, 500));
     expect(rates.map((each) => each?.generationTokensPerSecond)).toEqual([null, null, 100, 100]);
+  });
+
+  it('are over the time since the last answer, where one in between was none', () => {
+    const at = (atMs: number, generationTokens: number) => load(atMs, counted({ generationTokens }));
+    const [, silent, last] = answersOf(at(0, 0), load(0, null, { reason: 'silent' }), at(2000, 50));
+    expect(silent).toBeNull();
+    expect(last?.generationTokensPerSecond).toBe(25);
   });
 
   it('of another run, or another engine under the same name, begin anew', () => {
@@ -95,6 +146,12 @@ describe('progress of an engine', () => {
     expect(ages).toEqual([null, 1250, 250, 6250, null]);
   });
 
+  it('begins anew where it comes back, and the same answer read again is no second one', () => {
+    const moving = [load(1000, { progress: '1' }), load(1000, { progress: '1' }), load(2000, { progress: '1' })];
+    const ages = answersOf(...moving, load(3000, { progress: null }), load(4000, { progress: '1' }));
+    expect(ages.map((each) => each?.progressAgeMs)).toEqual([null, null, 1250, null, null]);
+  });
+
   it('of an engine that does not answer ages with its last figures', () => {
     const first = servingOf(null, '1/1', load(1000, { progress: '1', running: 4 }), 1000);
     const second = servingOf(first.memory, '1/1', load(2000, { progress: '2', running: 4 }), 2000);
@@ -118,6 +175,8 @@ describe('what is said of an engine', () => {
 
   it('is as old as its gauges can be', () => {
     expect(servingOf(null, '1/1', load(0, { running: 1 }, { engine: 'lmdeploy' }), 500).serving?.ageMs).toBe(10_500);
+    // Of an engine that is asked for nothing only its answer says how old it is.
+    expect(servingOf(null, '1/1', load(0, { running: 1 }, { engine: 'mlx-lm' }), 500).serving?.ageMs).toBe(500);
   });
 
   it('is left out of a heartbeat where it is null or the name of the worker, and null again at a queen', () => {
@@ -127,5 +186,11 @@ describe('what is said of an engine', () => {
     expect(sent.serving).toEqual({ engine: 'vllm', version: '1', running: 0, ageMs: 250 });
     expect(storedWorker(sent).serving).toEqual({ ...figures, models: null });
     expect(sentServing(serving, ['another'])?.models).toEqual(models);
+    const several = { ...(serving as NonNullable<typeof serving>), models: ['a', 'b'] };
+    expect(sentServing(several, ['b', 'a'])?.models).toBeUndefined();
+    expect(sentServing(several, ['a', 'c'])?.models).toEqual(['a', 'b']);
+    expect(sentServing(several, ['a'])?.models).toEqual(['a', 'b']);
+    expect(sentServing({ ...several, models: null }, ['a'])?.models).toBeUndefined();
+    expect(sentServing(null, ['a'])).toBeUndefined();
   });
 });

@@ -29,3 +29,25 @@ it('all are sent where there are no more, in their order', () => {
     }),
   );
 });
+
+it('of too many one that was launched goes before all others, then the one that runs longest; one without a start is last', () => {
+  const named = (id: string, origin: 'launched' | 'adopted', startedAt: string | null) => ({ id, origin, startedAt });
+  const all = [
+    named('unknown', 'adopted', null),
+    named('young', 'adopted', at(2)),
+    named('old', 'adopted', at(1)),
+    named('ours', 'launched', at(3)),
+  ];
+  const kept = (most: number, of = all) => shownWorkers(of, most).workers.map(({ id }) => id);
+  for (const order of [all, all.toReversed()]) {
+    expect(kept(1, order)).toEqual(['ours']);
+    expect(kept(2, order).toSorted()).toEqual(['old', 'ours']);
+    expect(kept(3, order).toSorted()).toEqual(['old', 'ours', 'young']);
+  }
+  expect(kept(4)).toEqual(['unknown', 'young', 'old', 'ours']);
+  expect(shownWorkers(all, 3).fault).toMatchObject({
+    source: 'cgroup',
+    field: 'workers',
+    message: expect.stringMatching(/^4 workers .* takes 3 of one: the 1 that started last/),
+  });
+});
