@@ -3,7 +3,7 @@ import { formatBytes, formatPercent, formatPerSecond, unknownText } from '../pre
 import { value } from './cells.js';
 import { type Column, span } from './table.js';
 
-const count = (number: number | null): string => (number === null ? unknownText : String(number));
+const count = (number: number | null): string => (number === null ? unknownText : number.toLocaleString('en'));
 
 const figure = (
   key: string,

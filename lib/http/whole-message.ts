@@ -10,7 +10,7 @@ const lengths = { two: 126, eight: 127 } as const;
 const maskBytes = 4;
 
 /** The least bytes that a client's frame takes: its header, the mask, and what it brings. */
-function leastFrameBytes(payloadBytes: number): number {
+function leastBytesOf(payloadBytes: number): number {
   const header = payloadBytes < lengths.two ? 2 : payloadBytes < 65_536 ? 4 : 10;
   return header + maskBytes + payloadBytes;
 }
@@ -25,7 +25,7 @@ export function wholeMessage(chunk: Buffer): Buffer | null {
   const maskAt = isShort ? 2 : 4;
   const first = maskAt + maskBytes;
   // A longer form than the shortest is left to the library as well.
-  if (chunk.length !== first + payloadBytes || chunk.length !== leastFrameBytes(payloadBytes)) return null;
+  if (chunk.length !== first + payloadBytes || chunk.length !== leastBytesOf(payloadBytes)) return null;
   for (let at = first; at < chunk.length; at++) chunk[at]! ^= chunk[maskAt + ((at - first) & 3)]!;
   return chunk.subarray(first);
 }
@@ -41,7 +41,7 @@ export function onMessages(client: WebSocket, socket: Socket, onMessage: OnMessa
   let given = 0;
   let returned = 0;
   const count = (payload: Buffer) => {
-    returned += leastFrameBytes(payload.length);
+    returned += leastBytesOf(payload.length);
   };
   socket.on('data', (chunk: Buffer) => {
     // The library reads what is left of a socket that ended by itself.

@@ -1,4 +1,5 @@
 import type { FormatName } from '../contract/fields/field.js';
+import { formatMoment } from './moment.js';
 import {
   formatAge,
   formatBytes,
@@ -28,7 +29,7 @@ const formats: Readonly<Record<FormatName, Format>> = {
   gibOf: formatGibOf,
   list: (values: readonly string[]) => values.join(', '),
   sentences: (values: readonly string[]) => `${values.join('. ')}.`,
-  localTime: (time: string) => new Date(time).toLocaleString(),
+  localTime: formatMoment,
   megahertz: (value: number) => `${value} MHz`,
   percent: formatPercent,
   perSecond: formatPerSecond,

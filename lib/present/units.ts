@@ -61,9 +61,11 @@ export function bytesOfWhole(
 /** `1.2 MiB/s` */
 export const formatRate = orUnknown((bytesPerSecond) => `${formatBytes(bytesPerSecond)}/s`);
 
-/** `0.4/s`, `36/s`, `1240/s`: one decimal below 10. */
+/** `0.4/s`, `36/s`, `1,240/s`: one decimal below 10. */
 const perSecond = (what: string) =>
-  orUnknown((count) => `${count.toFixed(count > 0 && count < 9.95 ? 1 : 0)}${what}/s`);
+  orUnknown(
+    (count) => `${count > 0 && count < 9.95 ? count.toFixed(1) : Math.round(count).toLocaleString('en')}${what}/s`,
+  );
 export const formatPerSecond = perSecond('');
 export const formatTokensPerSecond = perSecond(' tokens');
 

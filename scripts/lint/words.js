@@ -74,8 +74,8 @@ const covered = /^(lib|test|bench|scripts|docs|native|deploy)\/|^(README|CONTRIB
 /** Recorded input, these rules themselves, and titles of tests that are quoted: they count where they stand. */
 const excluded = /^(test\/fixtures|docs\/images|scripts\/lint)\/|^test\/project\/lint\.test\.ts$|^docs\/promises\.md$/;
 
-/** What a browser draws are frames, by their standard name. */
-const screens = /^(?:lib\/dashboard|test\/suites\/browser)\//;
+/** What a browser draws are frames, and what a WebSocket sends, by their standard names. */
+const screens = /^(?:lib\/dashboard\/|test\/suites\/browser\/|(?:lib|test)\/http\/whole-message\.)/;
 const screenWord = /\bframe(?:s\b|\b|(?=[A-Z]))/g;
 
 /** What breaks `rules` in path -> text. */

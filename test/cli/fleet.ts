@@ -117,6 +117,7 @@ export function topState(items: Items, changes: Partial<TopState> = {}): TopStat
     history: null,
     past: null,
     attention: [],
+    missing: null,
     nowMs: 0,
     clock: '10:00:09',
     colours: false,

@@ -48,6 +48,8 @@ describe('top: a frame', () => {
       text({ attention: [...lostLines, ...lostLines, ...lostLines, ...lostLines] }).match(/✕ 4 hosts/g),
     ).toHaveLength(4);
     expect(text()).not.toMatch(/\d missing/);
+    const missing = { hives: 2, gpus: 5, workers: 0, revision: 1 };
+    expect(text({ missing })).toMatch(/hives .* ✕ 2 missing/);
   });
 
   test('has exactly the lines of the screen, none wider than it, in every view and size', () => {
@@ -332,6 +334,7 @@ describe('whether the queen has heard its whole fleet', () => {
   test('is taken from what needs attention: a stream says it only as it begins', async () => {
     const said: boolean[] = [];
     const answers = [true, false, null];
+    const missing: unknown[] = [];
     let nowMs = 0;
     const client = {
       attention: () => {
@@ -340,12 +343,15 @@ describe('whether the queen has heard its whole fleet', () => {
           ? Promise.resolve({ items: [], warming })
           : Promise.reject(new Error('gone'));
       },
+      fleet: () => Promise.resolve({ missing: { hives: 2, gpus: 5, workers: 0, revision: 7 } }),
     };
     const watch = new AttentionWatch(client as never, { setWarming: (warming) => said.push(warming) }, () => nowMs);
     for (let turn = 0; turn < 3; turn++) {
       await watch.refresh(new AbortController().signal);
+      missing.push(watch.missing?.hives);
       nowMs += 5000;
     }
     expect(said).toEqual([true, false]);
+    expect(missing).toEqual([2, 2, undefined]);
   });
 });

@@ -56,6 +56,7 @@ export function shownText(registry: Registry): string {
     warming: false,
     history: null,
     past: null,
+    missing: null,
     attention: [],
     nowMs: 0,
     clock: '',

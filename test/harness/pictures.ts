@@ -105,6 +105,8 @@ async function takeTerminal(): Promise<void> {
   try {
     await terminal.shows(/12 hives/);
     await terminal.shows(/[1-9]\d* late/);
+    // What needs attention, and events of before, come after the rows.
+    await terminal.shows(/✕ ceres-01 GPU 2[\s\S]*Events[\s\S]*\d\d:\d\d:\d\d/);
     const screen = terminal.colouredText().trimEnd().replaceAll('\n', '\r\n');
     const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, deviceScaleFactor: 1.25 });
     await page.setContent('<body style="margin:0"><div id="screen" style="display:inline-block;padding:12px">');

@@ -88,11 +88,11 @@ describe('messages of a client', () => {
         fc.array(message, { minLength: 1, maxLength: 8 }),
         cuts,
         fc.boolean(),
-        async (all, cut, byFrame) => {
+        async (all, cut, byMessage) => {
           const frames = all.flat();
           const whole = Buffer.concat(frames);
           let end = 0;
-          const ends = byFrame ? frames.map((each) => (end += each.length)) : [];
+          const ends = byMessage ? frames.map((each) => (end += each.length)) : [];
           const places = [...new Set([...ends, ...cut.map(({ at }) => Math.floor(at * whole.length)), whole.length])];
           places.sort((a, b) => a - b);
           const [plain, shortened] = [connection(), connection()];

@@ -53,6 +53,15 @@ describe('attention', () => {
       { ...view, liveness: 'offline' },
     ]);
     expect(order.map(({ id }) => id)).toEqual(['b', 'n9', 'n10']);
+    const sick = (id: string, health: 'lost' | 'stalled' | 'degraded') => ({
+      ...well,
+      id,
+      faults: [],
+      gpus: well.gpus.map((gpu) => ({ ...gpu, health })),
+    });
+    // As urgent as in the list above it, whatever they are called.
+    const byHealth = sortHives([{ ...well, id: 'a' }, sick('b', 'degraded'), sick('c', 'stalled'), sick('d', 'lost')]);
+    expect(byHealth.map(({ id }) => id)).toEqual(['d', 'c', 'b', 'a']);
   });
 
   it.each([

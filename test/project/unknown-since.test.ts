@@ -55,6 +55,7 @@ it('a worker that held VRAM, and whose reader then failed, is "unknown since 14 
       warming: false,
       history: null,
       attention: [],
+      missing: null,
       past: null,
     } as const;
     const state = { ui: { ...initialUi, ...ui }, items, ...rest, nowMs: 0, clock: '', colours: false };

@@ -1,5 +1,6 @@
 import type { HivepulseClient } from '../../client/client.js';
 import type { FleetMirror } from '../../client/mirror.js';
+import type { MissingCounts } from '../../contract/api.js';
 import type { AttentionLine } from '../../contract/silence.js';
 import { ansiOf } from '../../present/status.js';
 import { fitSpans, span } from '../table.js';
@@ -9,19 +10,21 @@ const askEveryMs = 5000;
 const maxLines = 3;
 
 /**
- * What needs attention, as the queen has it; nothing where it does not answer, or is an older one. It also says whether the
+ * What needs attention and what is missing, as the queen has it; nothing where it does not answer, or is an older one. It also says whether the
  * queen has heard its whole fleet by now, which a stream says only as it begins.
  */
 export class AttentionWatch {
-  readonly #client: Pick<HivepulseClient, 'attention'>;
+  readonly #client: Pick<HivepulseClient, 'attention' | 'fleet'>;
   readonly #mirror: Pick<FleetMirror, 'setWarming'>;
   readonly #now: () => number;
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #asking: Promise<void> | null = null;
   lines: readonly AttentionLine[] = [];
+  /** What was seen and is gone; null: not known. */
+  missing: MissingCounts | null = null;
 
   constructor(
-    client: Pick<HivepulseClient, 'attention'>,
+    client: Pick<HivepulseClient, 'attention' | 'fleet'>,
     mirror: Pick<FleetMirror, 'setWarming'>,
     now: () => number = () => performance.now(),
   ) {
@@ -44,11 +47,16 @@ export class AttentionWatch {
 
   async #ask(signal: AbortSignal): Promise<void> {
     try {
-      const { items, warming } = await this.#client.attention({ signal });
+      const [{ items, warming }, { missing }] = await Promise.all([
+        this.#client.attention({ signal }),
+        this.#client.fleet({ signal }),
+      ]);
+      this.missing = missing;
       this.lines = items.filter(({ silence, severity }) => silence === null && severity !== 'note');
       this.#mirror.setWarming(warming);
     } catch {
       this.lines = [];
+      this.missing = null;
     }
   }
 }

@@ -34,7 +34,7 @@ export function plainFrame(state: TopState, width: number): string[] {
       : printable(emptyText({ ...state, ui: { ...ui, view } }));
   const head = [
     draw([span('hivepulse', '1'), span(`  ${state.source}  `), ...connectionSpans(state), span(`  ${state.clock}`)]),
-    ...fleetLines(items, Math.min(width, 160)).map(draw),
+    ...fleetLines(items, Math.min(width, 160), state.missing).map(draw),
     ...attentionLines(state.attention, width).map(draw),
   ];
   const table = (view: TableView): string[] => {

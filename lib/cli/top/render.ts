@@ -1,7 +1,8 @@
 import { type Connection, countRows } from '../../client/mirror.js';
-import type { FleetEvent, History } from '../../contract/api.js';
+import type { FleetEvent, History, MissingCounts } from '../../contract/api.js';
 import type { AttentionLine } from '../../contract/silence.js';
 import { fleetGpusText, fleetWorkersText, gpuTotal } from '../../present/knowledge.js';
+import { missingStyle } from '../../present/missing.js';
 import { plural } from '../../present/sentences.js';
 import {
   ansiOf,
@@ -39,6 +40,8 @@ export interface TopState {
   readonly warming: boolean;
   /** Hosts and GPUs that were lost. */
   readonly attention: readonly AttentionLine[];
+  /** What was seen and is gone; null: not known. */
+  readonly missing: MissingCounts | null;
   /** History of the hive or worker whose detail is open; null: none, or not yet had. */
   readonly history: History | null;
   /** Its events that the queen keeps; null: not yet had. */
@@ -104,13 +107,16 @@ function tally(label: string, styles: Readonly<Record<string, StatusStyle>>, cou
   ];
 }
 
+const missingSpans = (count = 0): Span[] =>
+  count === 0 ? [] : [span(`  ${missingStyle.symbol} ${count} ${missingStyle.word}`, ansiOf[missingStyle.tone])];
+
 /** The fleet in two to four lines: how many of what in which state, and its VRAM. */
-export function fleetLines({ hives, workers }: Items, total: number): Line[] {
+export function fleetLines({ hives, workers }: Items, total: number, missing: MissingCounts | null): Line[] {
   const { offline } = livenessStyles;
   const counts = countRows(hives, workers);
   const known = gpuTotal(counts.gpus, counts.unknownGpuHives);
   const parts = [
-    tally(plural(hives.length, 'hive'), livenessStyles, counts.liveness),
+    [...tally(plural(hives.length, 'hive'), livenessStyles, counts.liveness), ...missingSpans(missing?.hives)],
     [
       ...tally(
         known === null ? `${unknownText} GPUs` : plural(known, 'GPU'),
@@ -229,7 +235,7 @@ function layout(state: TopState, size: Size): { head: Line[]; body: number; even
       [...connectionSpans(state), span(`  ${state.clock}`, '2')],
       size.columns,
     ),
-    ...fleetLines(state.items, size.columns),
+    ...fleetLines(state.items, size.columns, state.missing),
     ...attentionLines(state.attention, size.columns),
   ];
   const rest = size.rows - head.length - 2; // tabs, keys
@@ -293,7 +299,8 @@ function tableBody(state: TopState, rows: readonly Row[], height: number, total:
   const shown = rows.slice(first, first + visible);
   if (rows.length === 0) return [toText(fitSpans([span(emptyText(state), '2')], total), colours)];
   if (ui.view === 'events') {
-    const hiveWidth = hiveNameWidth(state);
+    // On a narrow screen what happened has the room.
+    const hiveWidth = Math.min(hiveNameWidth(state), Math.max(10, Math.floor(total / 6)));
     return shown.map((row, i) =>
       toText(
         fitSpans(eventLine(row as Items['events'][number], hiveWidth), total),

@@ -59,6 +59,7 @@ function stateOf(
     connection: mirror.connection,
     warming: mirror.warming,
     attention: attention.lines,
+    missing: attention.missing,
     history: null,
     past: null,
     nowMs,

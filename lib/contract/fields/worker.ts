@@ -49,7 +49,7 @@ export const workerFields = {
       key: 'uptime',
       title: 'UP',
       right: true,
-      width: [9, 12],
+      width: [11, 12],
       rank: 5,
       place: 130,
       descending: true,

@@ -5,6 +5,7 @@
 import { signal } from '@preact/signals';
 import { type Connection, FleetMirror, type MirroredHive } from '../../client/mirror.js';
 import type { Fleet, FleetEvent } from '../../contract/api.js';
+import { Hold } from './hold.js';
 import { afterScrolling, scrolling } from './scrolling.js';
 import { sampleWorker } from './sparks.js';
 
@@ -51,21 +52,8 @@ function drawEveryMs(): number {
   return workers.size > 2000 ? 500 : workers.size > 300 ? 200 : 100;
 }
 const orderEveryMs = 1000;
-/** How long what is in view may stay as it was while one scrolls through a large fleet. */
-const maxHoldMs = 5000;
-let heldSinceMs: number | null = null;
-
-function isHeld(nowMs: number): boolean {
-  if (!scrolling.peek() || workers.size <= 300) {
-    heldSinceMs = null;
-    return false;
-  }
-  heldSinceMs ??= nowMs;
-  if (nowMs - heldSinceMs < maxHoldMs) return true;
-  // All that waits gets its turn before the next hold.
-  if (!dirty && !sumDirty) heldSinceMs = null;
-  return false;
-}
+/** What is in view of a large fleet stays as it was while one scrolls, for so long at most. */
+const hold = new Hold(5000);
 
 // What came into view meanwhile is drawn in full, at once.
 afterScrolling(() => {
@@ -99,7 +87,7 @@ function schedule(): void {
 
 function flush(nowMs: number): void {
   scheduled = false;
-  if (isHeld(nowMs)) {
+  if (hold.isHeld(nowMs, scrolling.peek() && workers.size > 300, dirty || sumDirty)) {
     schedule();
     return;
   }

@@ -3,8 +3,8 @@ import type { FleetEvent, HiveView, WorkerView } from '../../contract/api.js';
 import { modelsOf, servesModel } from '../../contract/models.js';
 import { compareNames, hasWords, wordsOf } from '../../present/search.js';
 import { eventText } from '../../present/sentences.js';
-import { causeOfHealth } from '../../present/severity.js';
 import { eventStyles, styleOf, workerStyle } from '../../present/status.js';
+import { Troubles } from '../../present/trouble.js';
 import { memoryOf } from '../../present/worker-figures.js';
 import { sortRows } from './rows.js';
 
@@ -75,15 +75,11 @@ export function sortWorkers(workers: readonly WorkerView[], sort: string, direct
   return sortRows(workers, keyOf, ({ key }) => key, direction);
 }
 
-/** How urgent a hive is: what is wrong comes first. */
-function urgencyOf({ liveness, faults, gpus }: HiveView): number {
-  if (liveness === 'offline') return 0;
-  if (liveness === 'late') return 1;
-  return faults.length > 0 || gpus.some(({ health }) => causeOfHealth(health) !== null) ? 2 : 3;
-}
-
-export function sortHives(hives: HiveView[]): HiveView[] {
-  return hives.sort((a, b) => urgencyOf(a) - urgencyOf(b) || compareNames(a.id, b.id));
+/** The worst first, as in the list of what needs attention and in the terminal. */
+export function sortHives(hives: readonly HiveView[], workers: readonly WorkerView[] = []): HiveView[] {
+  const { ofHive } = new Troubles(hives, workers);
+  const ranks = new Map(hives.map((view) => [view.id, ofHive(view)]));
+  return [...hives].sort((a, b) => ranks.get(a.id)! - ranks.get(b.id)! || compareNames(a.id, b.id));
 }
 
 export interface EventFilter {

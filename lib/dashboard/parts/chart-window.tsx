@@ -1,8 +1,6 @@
+import { formatClock, formatMoment } from '../../present/moment.js';
 import { windowSeconds, windows, zoom } from '../data/chart-window.js';
 import { go } from '../data/location.js';
-
-const time = (ms: number) =>
-  new Date(ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 
 const showAll = () => {
   zoom.value = null;
@@ -32,7 +30,7 @@ export function ChartWindow() {
         <small>Drag across a chart to zoom in</small>
       ) : (
         <button type="button" class="link quiet" onClick={showAll}>
-          {time(part.fromMs)} to {time(part.toMs)}: show all
+          {formatClock(part.fromMs)} to {formatMoment(part.toMs)}: show all
         </button>
       )}
     </div>

@@ -1,5 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
+import { formatMoment } from '../../present/moment.js';
 import { formatAge, unknownText } from '../../present/units.js';
 import { windowSeconds, zoom, zoomTo } from '../data/chart-window.js';
 import { drawnTheme } from './theme.js';
@@ -68,7 +69,7 @@ function tipText(u: uPlot, lines: readonly ChartLine[] | undefined, format: Char
     return value === null ? 'not known' : format(value);
   };
   const parts = lines?.map(({ name }, line) => `${name} ${said(u.data[line + 1])}`) ?? [said(u.data[1])];
-  return `${momentText(wallMs(age))}: ${parts.join(', ')}`;
+  return `${formatMoment(wallMs(age))}: ${parts.join(', ')}`;
 }
 
 const leastHeight = 92;
@@ -77,8 +78,6 @@ const css = (name: string) => getComputedStyle(document.documentElement).getProp
 const wallMs = (age: number): number => Date.now() + age * 1000;
 const clockText = (atMs: number): string =>
   new Date(atMs).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
-const momentText = (atMs: number): string =>
-  new Date(atMs).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'long' });
 
 /** Ages that are drawn: the window, or the part of it that is looked at closer. */
 function shownAges(): [number, number] {

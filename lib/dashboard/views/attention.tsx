@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
 import { type AttentionGroup, severityText } from '../../present/attention.js';
+import { formatMoment } from '../../present/moment.js';
 import { plural } from '../../present/sentences.js';
 import { type SilencedGroup, silenceText } from '../../present/silence.js';
 import { attention, canNotify, notifies, setNotifies } from '../data/attention.js';
@@ -90,11 +91,7 @@ function Line({ group, ask }: LineProps) {
       >
         {title}
       </button>
-      <span class="text">
-        {silence === null
-          ? text
-          : silenceText(silence, (at) => at.toLocaleString([], { dateStyle: 'short', timeStyle: 'short' }))}
-      </span>
+      <span class="text">{silence === null ? text : silenceText(silence, formatMoment)}</span>
       {ask && (
         <button type="button" class="link quiet" onClick={ask}>
           Acknowledge<span class="sr-only"> {title}</span>

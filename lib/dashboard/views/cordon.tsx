@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { HiveView } from '../../contract/api.js';
+import { formatMoment } from '../../present/moment.js';
 import { cordonedStyle } from '../../present/status.js';
 import { client } from '../data/client.js';
 import { isAdmin } from '../data/missing.js';
@@ -35,8 +36,8 @@ export function CordonSection({ view }: { readonly view: HiveView }) {
         <p>Takes new work while it is online and ready.</p>
       ) : (
         <p class="note">
-          Cordoned{cordon.by !== null && ` by ${cordon.by}`} since {new Date(cordon.since).toLocaleString()}
-          {cordon.expiresAt !== null && `, until ${new Date(cordon.expiresAt).toLocaleString()}`}: {cordon.reason}
+          Cordoned{cordon.by !== null && ` by ${cordon.by}`} since {formatMoment(cordon.since)}
+          {cordon.expiresAt !== null && `, until ${formatMoment(cordon.expiresAt)}`}: {cordon.reason}
         </p>
       )}
       {isAdmin() && (

@@ -1,5 +1,6 @@
 import type { RefObject } from 'preact';
 import type { FleetEvent } from '../../contract/api.js';
+import { formatClock, formatMoment, isToday, zoneName } from '../../present/moment.js';
 import { eventText, plural } from '../../present/sentences.js';
 import { eventStyles, styleOf } from '../../present/status.js';
 import { eventsSeen, hives, mirror, newestEvents, ordered } from '../data/fleet.js';
@@ -8,7 +9,7 @@ import { eventGroups, matchesEvent } from '../data/query.js';
 import { phone, useMedia } from '../parts/hooks.js';
 import { StatusLabel } from '../parts/status-chip.js';
 import { Choices, Pick, Toolbar } from '../parts/toolbar.js';
-import { evenOffsets, Virtual } from '../parts/virtual.js';
+import { evenOffsets, offsetsOf, Virtual } from '../parts/virtual.js';
 
 export function EventsView({ scroller }: { readonly scroller: RefObject<HTMLElement> }) {
   eventsSeen.value;
@@ -25,6 +26,7 @@ export function EventsView({ scroller }: { readonly scroller: RefObject<HTMLElem
           options={Object.entries(eventGroups).map(([group, { label }]) => [group, label])}
         />
         <Pick label="Hive" param="hive" options={[...hives.keys()]} />
+        <small class="zone">Times in {zoneName(Date.now())}</small>
       </Toolbar>
       {mirror.lostEvents > 0 && (
         <p class="note" role="status">
@@ -34,9 +36,9 @@ export function EventsView({ scroller }: { readonly scroller: RefObject<HTMLElem
       {found.length === 0 ? (
         <p class="nothing">{mirror.events.length === 0 ? 'No events yet.' : 'No event matches the filter.'}</p>
       ) : (
-        <div class="event-list" role="list">
+        <div class={eventListClass(found)} role="list">
           <Virtual
-            offsets={evenOffsets(found.length, isPhone ? 58 : 34)}
+            offsets={isPhone ? phoneOffsets(found, scroller.current?.clientWidth ?? 0) : evenOffsets(found.length, 34)}
             scroller={scroller}
             row={(index, style, slot) => <EventRow key={slot} event={found[index]!} style={style} />}
           />
@@ -46,6 +48,16 @@ export function EventsView({ scroller }: { readonly scroller: RefObject<HTMLElem
   );
 }
 
+/** On a phone the text of an event has a line of its own, and a second one where it is long. */
+const phoneOffsets = (events: readonly FleetEvent[], width: number) =>
+  offsetsOf(events.map((event) => (eventText(event).length * letterWidth > width - 46 ? 76 : 58)));
+/** At most, on average, px. */
+const letterWidth = 7.2;
+
+/** Times of another day have it before them. The oldest is last. */
+export const eventListClass = (events: readonly FleetEvent[]): string =>
+  isToday(events.at(-1)?.at ?? Date.now()) ? 'event-list' : 'event-list with-days';
+
 interface EventRowProps {
   readonly event: FleetEvent;
   /** Without the hive, where it is plain whose event it is. */
@@ -54,7 +66,6 @@ interface EventRowProps {
 }
 
 export function EventRow({ event, brief = false, style }: EventRowProps) {
-  const at = new Date(event.at);
   const target = event.workerId
     ? `worker:${event.hive}/${event.workerId}`
     : event.gpuUuid
@@ -63,8 +74,8 @@ export function EventRow({ event, brief = false, style }: EventRowProps) {
   const Tag = brief ? 'li' : 'div';
   return (
     <Tag class={`event-row${brief ? ' brief' : ''}`} {...(brief ? {} : { role: 'listitem', style })}>
-      <time dateTime={event.at} title={at.toLocaleString()}>
-        {at.toLocaleTimeString('en-GB')}
+      <time dateTime={event.at} title={formatMoment(event.at)}>
+        {formatClock(event.at)}
       </time>
       <StatusLabel status={styleOf(eventStyles, event.kind)} plain />
       {!brief && (

@@ -182,7 +182,7 @@ export function GpusView({ scroller }: { readonly scroller: RefObject<HTMLElemen
     <section aria-label="GPUs">
       <Toolbar
         label="Filter GPUs"
-        placeholder="Filter by host, kind, model or label"
+        placeholder="Filter by host, kind or model"
         count={countText(found.length, all.length, 'GPU')}
       >
         <Choices

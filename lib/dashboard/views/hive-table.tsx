@@ -6,15 +6,17 @@ import { coresOf, gpuTotals, usedMemoryOf, vramOf } from '../../present/host-fig
 import { hiveGpusText, workerCountText } from '../../present/knowledge.js';
 import { labelTexts } from '../../present/search.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
-import { livenessStyles } from '../../present/status.js';
+import { causeOfHealth } from '../../present/severity.js';
+import { gpuStyle, livenessStyles, type StatusStyle } from '../../present/status.js';
 import { sumOf } from '../../present/totals.js';
-import { formatAge, formatBytes, formatGibOf, formatPercent, formatWatts } from '../../present/units.js';
+import { formatAge, formatGibOf, formatPercent, formatWatts, formatWhole } from '../../present/units.js';
 import { ageOf, hives, workersOf } from '../data/fleet.js';
 import type { HiveGroup } from '../data/fleet-rows.js';
 import { at, go, show } from '../data/location.js';
 import { sortRows } from '../data/rows.js';
 import { Grid, type GridColumn, type GridItem } from '../parts/grid.js';
 import { phone, useMedia } from '../parts/hooks.js';
+import { Sign } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { ColumnChoice, orderOf, sortTable, useColumns } from '../parts/table-choices.js';
 import { CordonChip } from './cordon.js';
@@ -28,6 +30,25 @@ const ageMs = (view: HiveView): number | null => {
 const ranks = { offline: '0', late: '1', online: '2' } as const;
 const tokensOf = ({ id }: HiveView) =>
   sumOf(workersOf(id).map(({ serving }) => serving?.generationTokensPerSecond ?? null));
+
+/** What is wrong with which of its GPUs: without it a host that lost all of them would only look quiet. */
+function SickGpus({ view: { gpus, liveness } }: { readonly view: HiveView }) {
+  const counts = new Map<StatusStyle, number>();
+  for (const { health } of liveness === 'offline' ? [] : gpus) {
+    const style = gpuStyle({ health, liveness });
+    if (causeOfHealth(health) !== null) counts.set(style, (counts.get(style) ?? 0) + 1);
+  }
+  if (counts.size === 0) return null;
+  return (
+    <small class="legend">
+      {Array.from(counts, ([{ symbol, tone, word }, count]) => (
+        <Sign key={word} symbol={symbol} tone={tone}>
+          {count} {word}
+        </Sign>
+      ))}
+    </small>
+  );
+}
 
 const figure = (
   id: string,
@@ -76,7 +97,12 @@ const columns: readonly HiveColumn[] = [
     rank: 2,
     key: ({ gpus }) => gpuSummary(gpus),
     class: 'model',
-    cell: (view) => <span>{hiveGpusText(view)?.text ?? gpuSummary(view.gpus)}</span>,
+    cell: (view) => (
+      <>
+        <span>{hiveGpusText(view)?.text ?? gpuSummary(view.gpus)}</span>
+        <SickGpus view={view} />
+      </>
+    ),
     title: (view) => hiveGpusText(view)?.reason ?? undefined,
   },
   figure(
@@ -126,7 +152,7 @@ const columns: readonly HiveColumn[] = [
     wide: true,
   },
   figure('workers', 'Workers', 70, 2, ({ workerCount }) => workerCount, workerCountText),
-  figure('tokens', 'Tokens/s', 76, 4, tokensOf, (view) => tokensOf(view)?.toFixed(0) ?? formatBytes(null)),
+  figure('tokens', 'Tokens/s', 76, 4, tokensOf, (view) => formatWhole(tokensOf(view))),
   figure('age', 'Heard', 70, 5, ageMs, (view) => formatAge(ageMs(view))),
 ];
 const first = ['gpus', 'gpu', 'vram', 'power', 'cpu', 'memory', 'workers', 'age'];

@@ -4,7 +4,7 @@ import type { HiveView } from '../../contract/api.js';
 import { wordsOf } from '../../present/search.js';
 import { countText } from '../../present/sentences.js';
 import { livenessStyles } from '../../present/status.js';
-import { hives, ordered, workersOf } from '../data/fleet.js';
+import { hives, ordered, workers, workersOf } from '../data/fleet.js';
 import { groupNamesOf, type HiveGroup, hiveHasWords, noGroupText } from '../data/fleet-rows.js';
 import { at, go } from '../data/location.js';
 import { sortHives } from '../data/query.js';
@@ -27,7 +27,7 @@ function selectHives(): HiveView[] {
   const found = Array.from(hives.values(), ({ view }) => view).filter(
     (view) => (liveness === '' || view.liveness === liveness) && hiveHasWords(words, view),
   );
-  return sortHives(found);
+  return sortHives(found, [...workers.values()]);
 }
 
 function groupHives(found: readonly HiveView[], by: string): HiveGroup[] {

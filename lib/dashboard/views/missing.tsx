@@ -6,6 +6,7 @@ import { workerFields } from '../../contract/fields/worker.js';
 import type { Missing, MissingKind } from '../../contract/missing.js';
 import { missingShown } from '../../present/attention.js';
 import { goneStyle, hasEnded, missingForText, missingName, missingReasonText } from '../../present/missing.js';
+import { formatMoment } from '../../present/moment.js';
 import { hasWords, labelTexts, wordsOf } from '../../present/search.js';
 import { plural, sentence } from '../../present/sentences.js';
 import { formatGib, formatGibOf } from '../../present/units.js';
@@ -123,7 +124,7 @@ export function MissingPanel({ item }: { readonly item: Missing }) {
         <h2>{missingName(item)}</h2>
         <p class="sub">
           <StatusLabel status={goneStyle(item)} />
-          <span>since {new Date(item.since).toLocaleString()}</span>
+          <span>since {formatMoment(item.since)}</span>
         </p>
       </header>
       <p class="note old">{sentence(missingReasonText(item))} These are its last values.</p>

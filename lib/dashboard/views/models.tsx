@@ -63,8 +63,8 @@ const columns: readonly GridColumn<ModelRow>[] = [
   ),
   figure(
     'free',
-    'Free KV cache',
-    110,
+    'KV free',
+    76,
     1,
     ({ freePercent }) => freePercent,
     (row) => formatPercent(row.freePercent),

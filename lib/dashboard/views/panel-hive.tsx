@@ -3,6 +3,7 @@ import { hostFields } from '../../contract/fields/host.js';
 import { containerText, throttledText } from '../../present/container.js';
 import { cpusOf, usedMemoryOf } from '../../present/host-figures.js';
 import { gpuReadersText, hiveGpusText } from '../../present/knowledge.js';
+import { formatMoment } from '../../present/moment.js';
 import { plural } from '../../present/sentences.js';
 import { gpuStyle, hiveStateStyles, livenessStyles, styleOf } from '../../present/status.js';
 import { formatAge, formatCores, formatCount, formatGib, formatGibOf, unknownText } from '../../present/units.js';
@@ -13,7 +14,7 @@ import { ChartWindow } from '../parts/chart-window.js';
 import { useHistory } from '../parts/history.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { CordonChip, CordonSection } from './cordon.js';
-import { EventRow } from './events.js';
+import { EventRow, eventListClass } from './events.js';
 import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList } from './panel-parts.js';
 
 const readers = { native: 'native', files: 'TypeScript', none: 'none' } as const;
@@ -116,7 +117,7 @@ export function HivePanel({ hive }: { readonly hive: Hive }) {
       {own.length === 0 ? (
         <p class="nothing small">No recent events.</p>
       ) : (
-        <ul class="event-list">
+        <ul class={eventListClass(own)}>
           {own.map((event) => (
             <EventRow key={event.id} event={event} brief />
           ))}
@@ -132,7 +133,7 @@ const HostRows = ({ view }: { readonly view: HiveView }) => (
       ['Hostname', view.hostname],
       ['Address', view.address ?? unknownText],
       ...fieldRows(hostFields, 'host', view.host),
-      ['Hive started', new Date(view.startedAt).toLocaleString()],
+      ['Hive started', formatMoment(view.startedAt)],
       ['Version', view.version],
       ['Heartbeat every', `${view.intervalMs / 1000} s`],
       ['Labels', <Labels key="l" labels={view.labels} />],

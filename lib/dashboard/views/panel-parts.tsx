@@ -5,6 +5,7 @@ import { formatField } from '../../present/format-field.js';
 import { type AbsenceText, absenceLine } from '../../present/knowledge.js';
 import type { NullText, UnknownValues } from '../../present/null-text.js';
 import { sentence } from '../../present/sentences.js';
+import { faultSeverity, severityRank } from '../../present/severity.js';
 import { formatPercent, unknownText } from '../../present/units.js';
 import { show } from '../data/location.js';
 import { Meter } from '../parts/meter.js';
@@ -24,14 +25,22 @@ export function RowList({ rows }: { readonly rows: readonly FactRow[] }) {
   );
 }
 
+const faultSymbols = { critical: '✕', warning: '◆', note: '–' } as const;
+
+const worstFirst = (faults: readonly Fault[]): Fault[] =>
+  [...faults].sort((a, b) => severityRank(faultSeverity(a.code)) - severityRank(faultSeverity(b.code)));
+
 export function Faults({ faults }: { readonly faults: readonly Fault[] }) {
   if (faults.length === 0) return null;
   return (
     <ul class="faults">
-      {faults.map((fault) => (
-        <li key={`${fault.code}${fault.workerId ?? ''}${fault.gpuUuid ?? ''}${fault.field ?? ''}`}>
+      {worstFirst(faults).map((fault) => (
+        <li
+          key={`${fault.code}${fault.workerId ?? ''}${fault.gpuUuid ?? ''}${fault.field ?? ''}`}
+          class={faultSeverity(fault.code)}
+        >
           <span class="symbol" aria-hidden="true">
-            ◆
+            {faultSymbols[faultSeverity(fault.code)]}
           </span>
           <span>
             {sentence(fault.message)} <small>{fault.code}</small>

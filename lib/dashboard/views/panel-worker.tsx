@@ -24,7 +24,7 @@ import { useHistory } from '../parts/history.js';
 import { fullness, Meter } from '../parts/meter.js';
 import { StatusChip } from '../parts/status-chip.js';
 import { CopyCommand } from './cordon.js';
-import { EventRow } from './events.js';
+import { EventRow, eventListClass } from './events.js';
 import { AbsenceNote, Faults, fieldRows, Labels, LinkTo, RowList, unknownRows } from './panel-parts.js';
 import { ServingCharts, servingFigures } from './panel-serving.js';
 
@@ -167,7 +167,7 @@ export function WorkerPanel({ worker }: { readonly worker: WorkerView }) {
       {own.length === 0 ? (
         <p class="nothing small">No recent events.</p>
       ) : (
-        <ul class="event-list">
+        <ul class={eventListClass(own)}>
           {own.map((event) => (
             <EventRow key={event.id} event={event} brief />
           ))}

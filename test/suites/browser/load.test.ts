@@ -29,7 +29,7 @@ describe('the load of engines on the page', () => {
     await page.getByRole('button', { name: 'Load', exact: true }).click();
     const cells = page.locator('.metric-cell[data-label="Tokens/s"]');
     await page.locator('.worker-head button', { hasText: 'Tokens/s' }).click();
-    await expect.poll(() => cells.allInnerTexts()).toEqual(['1200', '90', expect.stringContaining('—')]);
+    await expect.poll(() => cells.allInnerTexts()).toEqual(['1,200', '90', expect.stringContaining('—')]);
     for (const label of ['Running', 'Waiting', 'KV cache']) {
       await page.locator('.worker-head button', { hasText: label }).click();
       await expect.poll(() => page.locator('.worker-row .who strong').first().innerText()).toBe('llm/1');
@@ -44,7 +44,7 @@ describe('the load of engines on the page', () => {
     const panel = page.getByRole('region', { name: `Load of ${model}` });
     await panel.waitFor();
     expect((await panel.locator('dl').innerText()).replace(/\s+/g, ' ')).toBe(
-      'running 16 waiting 7 fullest KV cache 95 % generated 1290 tokens/s',
+      'running 16 waiting 7 fullest KV cache 95 % generated 1,290 tokens/s',
     );
     expect(await panel.locator('li strong').allInnerTexts()).toEqual(['llm/1', 'llm/0']);
     expect(await panel.innerText()).toContain('2 of 3 workers say their load');
