@@ -19,7 +19,7 @@ function loads() {
 
 /** Compiles it; null, or why that failed. npm puts its node-gyp on the path of install scripts. */
 function compile() {
-  const built = spawnSync('node-gyp', ['rebuild'], { cwd: root, encoding: 'utf8', timeout: 15 * 60_000 });
+  const built = spawnSync('node-gyp', ['rebuild', '-j', 'max'], { cwd: root, encoding: 'utf8', timeout: 15 * 60_000 });
   if (built.status === 0 && loads()) return null;
   // What a build broken off left behind would be taken before a prebuilt one.
   rmSync(join(root, 'build'), { recursive: true, force: true });

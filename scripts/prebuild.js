@@ -31,6 +31,8 @@ function buildTarget(target, work) {
     // -s strips, for every architecture alike.
     LDFLAGS: target.libc === 'musl' ? '-s -dynamic' : '-s',
     PREBUILD_LIBC: target.libc,
+    // All cores, for node-gyp.
+    JOBS: 'max',
   };
   const options = ['--napi', '--tag-libc', '--name', 'hivepulse', '--arch', target.arch, '--platform', 'linux'];
   const prebuildify = require.resolve('prebuildify/bin.js');

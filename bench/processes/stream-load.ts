@@ -52,7 +52,8 @@ class Hive {
           resolve();
         } else if (message?.type === 'ack') {
           this.#answered?.();
-        } else if (message?.type !== 'interval') throw new Error(`refused: ${String(data)}`);
+        } else if (message?.type === 'keyframe') this.#encoder.reset();
+        else if (message?.type !== 'interval') throw new Error(`refused: ${String(data)}`);
       });
     });
     this.#client.send(helloOf(sentSchema(ownSchema)));

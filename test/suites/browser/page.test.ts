@@ -272,6 +272,8 @@ describe('the page', () => {
         return element.scrollWidth - element.clientWidth;
       });
       expect(main, view).toBe(0);
+      // Eight open pages would all draw each second.
+      await page.close();
     }
     const page = await use.open(`${queen.url}/?view=workers`, phone);
     await page.locator('.worker-row').first().tap();
