@@ -18,13 +18,23 @@ import type { TreeHandle } from './stop-tree.js';
 
 interface Seen extends TreeProcess {
   readonly zombie: boolean;
+  /** Its environment may come: it starts a program just now. */
+  readonly isStarting: boolean;
 }
+
+/** How long an execve takes at most; what has no environment after that has none. */
+const startMs = 200;
+const pollMs = 5;
+/** Parent of all threads of the kernel, which have no environment. */
+const kthreadd = 2;
 
 /** Looks of one caller after another: each keeps what it knew of the tree. */
 export class WorkerTree implements TreeHandle {
   readonly #root: TreeRoot;
   readonly #procRoot: string;
   readonly #markers = new Map<string, string | null>();
+  /** When processes were first seen without an environment. */
+  readonly #emptySinceMs = new Map<string, number>();
   #forest: Forest = emptyForest;
 
   constructor(root: Omit<TreeRoot, 'key' | 'reaper'>, procRoot = '/proc') {
@@ -36,8 +46,13 @@ export class WorkerTree implements TreeHandle {
   readonly nowMs = (): number => performance.now();
 
   readonly scan = async (): Promise<readonly ProcessIdentity[]> => {
-    const pids = (await readdir(this.#procRoot)).filter(isPidName);
-    const found = (await Promise.all(pids.map((pid) => this.#read(Number(pid))))).filter((each) => each !== null);
+    let found = await this.#readAll();
+    // What starts a program has no mark until it has: it would be missed, and live on.
+    const untilMs = this.nowMs() + startMs;
+    while (found.some(({ isStarting }) => isStarting) && this.nowMs() < untilMs) {
+      await this.delay(pollMs);
+      found = await this.#readAll();
+    }
     this.#forest = growForest(this.#forest, found, [this.#root]);
     return found.filter((each) => !each.zombie && this.#forest.members.has(identityKey(each)));
   };
@@ -50,16 +65,27 @@ export class WorkerTree implements TreeHandle {
     }
   };
 
+  async #readAll(): Promise<readonly Seen[]> {
+    const pids = (await readdir(this.#procRoot)).filter(isPidName);
+    return (await Promise.all(pids.map((pid) => this.#read(Number(pid))))).filter((each) => each !== null);
+  }
+
   async #read(pid: number): Promise<Seen | null> {
     const stat = await processStat(pid, this.#procRoot);
     if (stat === null) return null;
     const identity = identityKey(stat);
-    let marker = this.#markers.get(identity);
-    if (marker === undefined) {
-      marker = await processVariable(pid, markerVariable, this.#procRoot);
-      this.#markers.set(identity, marker);
-    }
+    const marker = this.#markers.get(identity) ?? (await processVariable(pid, markerVariable, this.#procRoot));
+    if (marker !== undefined) this.#markers.set(identity, marker);
     const { parentPid, session, startTicks, state } = stat;
-    return { pid, startTicks, parentPid, session, marker, zombie: state === 'Z' || state === 'X' };
+    const zombie = state === 'Z' || state === 'X';
+    const isStarting = marker === undefined && !zombie && this.#isStarting(pid, parentPid, identity);
+    return { pid, startTicks, parentPid, session, marker: marker ?? null, zombie, isStarting };
+  }
+
+  #isStarting(pid: number, parentPid: number, identity: string): boolean {
+    if (pid === kthreadd || parentPid === kthreadd) return false;
+    const sinceMs = this.#emptySinceMs.get(identity) ?? this.nowMs();
+    this.#emptySinceMs.set(identity, sinceMs);
+    return this.nowMs() - sinceMs < startMs;
   }
 }

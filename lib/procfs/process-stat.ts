@@ -29,8 +29,16 @@ export async function processCgroup(pid: number, procRoot = '/proc'): Promise<st
   return bytes && parseProcessCgroup(bytes);
 }
 
-/** One variable of the environment with which the process was started; null where it has none, or it can't be read. */
-export async function processVariable(pid: number, name: string, procRoot = '/proc'): Promise<string | null> {
+/**
+ * One variable of the environment with which the process was started; null where it has none, or it can't be read. Undefined where
+ * the file is empty: there is no environment, or execve(2) has not set it yet (`environ_read` of fs/proc/base.c).
+ */
+export async function processVariable(
+  pid: number,
+  name: string,
+  procRoot = '/proc',
+): Promise<string | null | undefined> {
   const bytes = await readOrNull(`${procRoot}/${pid}/environ`);
-  return bytes && parseEnvironmentVariable(bytes, name);
+  if (bytes === null) return null;
+  return bytes.length === 0 ? undefined : parseEnvironmentVariable(bytes, name);
 }
