@@ -1,6 +1,7 @@
 /** The processes of a launched worker that has no cgroup, found in /proc. */
 import { readdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ProcessStat } from '../procfs/parse.js';
 import { isPidName } from '../procfs/pids.js';
 import { processStat, processVariable } from '../procfs/process-stat.js';
 import { systemCode } from '../util/errors.js';
@@ -78,12 +79,13 @@ export class WorkerTree implements TreeHandle {
     if (marker !== undefined) this.#markers.set(identity, marker);
     const { parentPid, session, startTicks, state } = stat;
     const zombie = state === 'Z' || state === 'X';
-    const isStarting = marker === undefined && !zombie && this.#isStarting(pid, parentPid, identity);
+    const isStarting = marker === undefined && !zombie && this.#isStarting(stat, identity);
     return { pid, startTicks, parentPid, session, marker: marker ?? null, zombie, isStarting };
   }
 
-  #isStarting(pid: number, parentPid: number, identity: string): boolean {
-    if (pid === kthreadd || parentPid === kthreadd) return false;
+  #isStarting({ pid, parentPid, startTicks }: ProcessStat, identity: string): boolean {
+    // What is older than the tree is none of it.
+    if (pid === kthreadd || parentPid === kthreadd || startTicks < (this.#root.startTicks ?? 0)) return false;
     const sinceMs = this.#emptySinceMs.get(identity) ?? this.nowMs();
     this.#emptySinceMs.set(identity, sinceMs);
     return this.nowMs() - sinceMs < startMs;

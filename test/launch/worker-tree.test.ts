@@ -10,16 +10,18 @@ const marker = 'm-1';
 const marked = `PATH=/bin\0${markerVariable}=${marker}\0`;
 
 /** A /proc of its own, and a clock that goes on where somebody waits. `onWait`: what happens meanwhile. */
-async function procOf(processes: readonly (readonly [pid: number, parentPid: number, environ: string])[]) {
+async function procOf(
+  processes: readonly (readonly [pid: number, parentPid: number, environ: string, startTicks?: number])[],
+) {
   const root = mkdtempSync(join(tmpdir(), 'hivepulse-tree-'));
   onTestFinished(() => rmSync(root, { recursive: true }));
   const setEnviron = (pid: number, environ: string) => writeFile(join(root, `${pid}/environ`), environ);
-  for (const [pid, parentPid, environ] of processes) {
+  for (const [pid, parentPid, environ, startTicks = 500] of processes) {
     await mkdir(join(root, `${pid}`));
     const rest = Array.from({ length: 45 }, () => '0');
     const after = ['S', parentPid, pid, pid, ...rest];
     // Field 22 is when it was started.
-    after[19] = '500';
+    after[19] = `${startTicks}`;
     await writeFile(join(root, `${pid}/stat`), `${pid} (sh) ${after.join(' ')}\n`);
     await setEnviron(pid, environ);
   }
@@ -64,8 +66,9 @@ describe('the processes of a tree', () => {
     expect(waits).toHaveLength(before);
   });
 
-  it('wait for no thread of the kernel', async () => {
+  it('wait for no thread of the kernel, and for nothing that is older than the tree', async () => {
     const { scan, waits } = await procOf([
+      [1, 0, '', 0],
       [2, 0, ''],
       [33, 2, ''],
       [100, 1, marked],
