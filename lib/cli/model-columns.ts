@@ -1,16 +1,14 @@
 import type { ModelRow } from '../present/model-rows.js';
-import { formatBytes, formatPercent, formatPerSecond, unknownText } from '../present/units.js';
+import { formatBytes, formatPercent, formatPerSecond, formatWhole } from '../present/units.js';
 import { value } from './cells.js';
 import { type Column, span } from './table.js';
-
-const count = (number: number | null): string => (number === null ? unknownText : number.toLocaleString('en'));
 
 const figure = (
   key: string,
   title: string,
   rank: number,
   of: (row: ModelRow) => number | null,
-  text: (number: number | null) => string = count,
+  text: (number: number | null) => string = formatWhole,
 ): Column<ModelRow> => ({
   ...{ key, title, rank, min: Math.max(7, title.length), max: 12, align: 'right', descending: true },
   draw: (row) => [value(text(of(row)))],

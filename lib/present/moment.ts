@@ -1,9 +1,24 @@
 /** Absolute times as people read them, in the zone of their machine. */
 type Moment = string | number | Date;
 
+/** A format whose formatters are kept: to make one takes a hundred times as long as to use it. The zone may change meanwhile. */
+function kept(options: Intl.DateTimeFormatOptions): (at: Date) => string {
+  const byOffset = new Map<number, Intl.DateTimeFormat>();
+  return (at) => {
+    const offset = at.getTimezoneOffset();
+    // Which formatters refuse.
+    if (Number.isNaN(offset)) return String(at);
+    const format = byOffset.get(offset) ?? new Intl.DateTimeFormat('en-GB', options);
+    byOffset.set(offset, format);
+    return format.format(at);
+  };
+}
+
+const momentText = kept({ dateStyle: 'medium', timeStyle: 'long' });
+const dayText = kept({ day: 'numeric', month: 'short' });
+
 /** `30 Nov 2026, 19:21:59 UTC` */
-export const formatMoment = (at: Moment): string =>
-  new Date(at).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'long' });
+export const formatMoment = (at: Moment): string => momentText(new Date(at));
 
 export const isToday = (at: Moment, now: Moment = Date.now()): boolean =>
   new Date(at).toDateString() === new Date(now).toDateString();
@@ -12,8 +27,7 @@ export const isToday = (at: Moment, now: Moment = Date.now()): boolean =>
 export function formatClock(at: Moment, now: Moment = Date.now()): string {
   const moment = new Date(at);
   const clock = moment.toLocaleTimeString('en-GB');
-  if (isToday(moment, now)) return clock;
-  return `${moment.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} ${clock}`;
+  return isToday(moment, now) ? clock : `${dayText(moment)} ${clock}`;
 }
 
 /** `UTC`, `GMT+2` */

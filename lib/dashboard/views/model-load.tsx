@@ -4,7 +4,7 @@ import { servesModel } from '../../contract/models.js';
 import { countText } from '../../present/sentences.js';
 import { workerStyle } from '../../present/status.js';
 import { sumOf } from '../../present/totals.js';
-import { formatPercent, formatTokensPerSecond, unknownText } from '../../present/units.js';
+import { formatPercent, formatTokensPerSecond, formatWhole } from '../../present/units.js';
 import { drawn, membership, workerOf, workers } from '../data/fleet.js';
 import { show } from '../data/location.js';
 import { Meter } from '../parts/meter.js';
@@ -24,8 +24,6 @@ const totalOf = (all: readonly Serving[], figure: Figure): number | null =>
   sumOf(all.map((serving) => serving[figure]));
 
 const requestsOf = ({ serving }: WorkerView): number => (serving?.running ?? 0) + (serving?.waiting ?? 0);
-
-const countOf = (value: number | null): string => (value === null ? unknownText : value.toLocaleString('en'));
 
 /** How a model's load is spread over the workers that serve it. */
 export function ModelLoad({ model }: { readonly model: string }) {
@@ -50,8 +48,8 @@ export function ModelLoad({ model }: { readonly model: string }) {
         <h2>{model}</h2>
         <dl>
           {[
-            ['running', countOf(running)],
-            ['waiting', countOf(waiting)],
+            ['running', formatWhole(running)],
+            ['waiting', formatWhole(waiting)],
             ['fullest KV cache', formatPercent(fullest)],
             ['generated', formatTokensPerSecond(tokens)],
           ].map(([label, value]) => (
@@ -101,7 +99,7 @@ function WorkerLoad({ worker, most, fastest }: WorkerLoadProps) {
           {(waiting ?? 0) > 0 && <span class="tone-warning fill" style={{ width: share(waiting) }} />}
         </span>
         <span class="number">
-          {countOf(running)} <small>running,</small> {countOf(waiting)} <small>waiting</small>
+          {formatWhole(running)} <small>running,</small> {formatWhole(waiting)} <small>waiting</small>
         </span>
       </span>
       <span class="kv" title="KV cache in use">

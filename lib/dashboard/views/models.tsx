@@ -2,7 +2,7 @@ import type { RefObject } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import { hasWords, wordsOf } from '../../present/search.js';
 import { countText, plural } from '../../present/sentences.js';
-import { formatBytes, formatPercent, formatPerSecond, unknownText } from '../../present/units.js';
+import { formatBytes, formatPercent, formatPerSecond, formatWhole } from '../../present/units.js';
 import { ordered, workers } from '../data/fleet.js';
 import { type ModelRow, modelRows } from '../data/fleet-rows.js';
 import { at, go } from '../data/location.js';
@@ -13,15 +13,13 @@ import { ColumnChoice, orderOf, sortTable, useColumns, useStill } from '../parts
 import { Toolbar } from '../parts/toolbar.js';
 import { PhoneSort } from './workers.js';
 
-const countOf = (value: number | null): string => (value === null ? unknownText : value.toLocaleString('en'));
-
 const figure = (
   id: string,
   label: string,
   width: number,
   rank: number,
   key: (row: ModelRow) => number | null,
-  text: (row: ModelRow) => string = (row) => countOf(key(row)),
+  text: (row: ModelRow) => string = (row) => formatWhole(key(row)),
 ): GridColumn<ModelRow> => ({
   id,
   label,

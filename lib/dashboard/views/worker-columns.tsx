@@ -7,7 +7,14 @@ import { noContext, workerNullText } from '../../present/null-text.js';
 import { oldValuesText, sentence } from '../../present/sentences.js';
 import { requestsText, servingText } from '../../present/serving.js';
 import { workerStyle } from '../../present/status.js';
-import { formatDuration, formatGibOf, formatPercent, formatPerSecond, unknownText } from '../../present/units.js';
+import {
+  formatDuration,
+  formatGibOf,
+  formatPercent,
+  formatPerSecond,
+  formatWhole,
+  unknownText,
+} from '../../present/units.js';
 import { memoryOf, workerFigures } from '../../present/worker-figures.js';
 import { hives } from '../data/fleet.js';
 import { workerSorts } from '../data/query.js';
@@ -169,8 +176,6 @@ const use: readonly WorkerColumn[] = [
 type Serving = NonNullable<WorkerView['serving']>;
 type LoadFigure = 'running' | 'waiting' | 'kvPercent' | 'generationTokensPerSecond';
 
-const countOf = (value: number | null): string => (value === null ? unknownText : value.toLocaleString('en'));
-
 function loadColumn(
   id: Metric & keyof typeof workerSorts,
   label: string,
@@ -200,8 +205,8 @@ function loadColumn(
 
 /** What an engine has to do. */
 const load: readonly WorkerColumn[] = [
-  loadColumn('running', 'Running', 'running', countOf),
-  loadColumn('waiting', 'Waiting', 'waiting', countOf),
+  loadColumn('running', 'Running', 'running', formatWhole),
+  loadColumn('waiting', 'Waiting', 'waiting', formatWhole),
   loadColumn('kv', 'KV cache', 'kvPercent', formatPercent, 100),
   loadColumn('tokens', 'Tokens/s', 'generationTokensPerSecond', (value) => formatPerSecond(value).replace('/s', '')),
 ];
