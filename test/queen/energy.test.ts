@@ -27,6 +27,28 @@ describe('energy of a token', () => {
     expect(energies.get(b)).toEqual({ watts: 100, tokensPerSecond: 50, isShared: true });
   });
 
+  it('is the sum of the GPUs of its own and of its share of the others', () => {
+    const both = serves('llm/0', [held('A'), held('B', 75), held('C', 10)]);
+    const other = serves('llm/1', [held('B', 25), held('C', 30)]);
+    const gpus = ['A', 'B', 'C'].map((uuid, i) => gpuOf(uuid, { powerWatts: [300, 200, 80][i]! }));
+    const energies = energyOfHost(gpus, [both, other]);
+    expect(energies.get(both)).toEqual({ watts: 300 + 150 + 20, tokensPerSecond: 100, isShared: true });
+    expect(energies.get(other)).toEqual({ watts: 50 + 60, tokensPerSecond: 100, isShared: true });
+    // Of a model it is a share too as soon as that of one worker is.
+    const alone = { watts: 100, tokensPerSecond: 10, isShared: false };
+    expect(joulesPerToken([energies.get(both)!, alone])).toEqual({ joules: 5.18182, isShared: true });
+    expect(joulesPerToken([alone, alone])).toEqual({ joules: 10, isShared: false });
+  });
+
+  it.each([
+    ['of one of them is not known', 60, null],
+    ['of the first is not known', null, 60],
+    ['of all is 0', 0, 0],
+  ])('of a shared GPU is known of nobody where the utilization %s', (_, first, second) => {
+    const workers = [serves('llm/0', [held('A', first)]), serves('llm/1', [held('A', second)])];
+    expect(energyOfHost([gpuOf('A', { powerWatts: 400 })], workers).size).toBe(0);
+  });
+
   it('says so where a process that is no worker uses the GPU', () => {
     const worker = serves('llm/0', [held('A')]);
     const gpus = [gpuOf('A', { powerWatts: 400, unattributedBytes: 2 ** 30 })];
@@ -39,6 +61,11 @@ describe('energy of a token', () => {
     ['nothing is generated', serves('llm/0', [held('A')], 0), 300],
     ['the GPU does not report its power', serves('llm/0', [held('A')]), null],
     ['it holds no GPU', serves('llm/0', []), 300],
+    [
+      'the GPUs that it holds are not all known',
+      { ...serves('llm/0', [held('A')]), gpusReason: 'partly' as never },
+      300,
+    ],
     ['one of its GPUs is not there', serves('llm/0', [held('A'), held('C')]), 300],
   ])('is not known where %s', (_, worker, powerWatts) => {
     const energies = energyOfHost([gpuOf('A', { powerWatts })], [worker]);

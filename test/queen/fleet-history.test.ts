@@ -20,11 +20,19 @@ describe('the history of a fleet', () => {
     expect(
       fleetFigures([
         hive('online', [{ utilizationPercent: 80, powerWatts: 300 }, part], [10, null]),
-        hive('late', [{ utilizationPercent: 40, powerWatts: null }], [5]),
+        hive(
+          'late',
+          [
+            { utilizationPercent: 40, powerWatts: null },
+            { utilizationPercent: null, powerWatts: null },
+          ],
+          [5],
+        ),
         hive('offline', [{ utilizationPercent: 100, powerWatts: 900 }], [99]),
       ]),
     ).toEqual({ utilizationPercent: 60, watts: 300, tokensPerSecond: 15, workers: 3 });
-    expect(fleetFigures([hive('online', [], [null])])).toEqual({
+    const silent = { utilizationPercent: null, powerWatts: null };
+    expect(fleetFigures([hive('online', [silent], [null]), hive('late', [silent], [])])).toEqual({
       utilizationPercent: null,
       watts: null,
       tokensPerSecond: null,

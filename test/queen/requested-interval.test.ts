@@ -21,6 +21,15 @@ it.each([
   expect(nextRequestedInterval(asked, { all: share, heartbeats: share / 2 })).toBe(next);
 });
 
+it.each([
+  ['busy is more than nine tenths of a core', { all: 0.9, heartbeats: 0.5 }],
+  ['heartbeats matter where they are more than a quarter', { all: 1, heartbeats: 0.25 }],
+  ['idle is less than four tenths', { all: 0.4, heartbeats: 0.3 }],
+  ['heartbeats are light where they are less than a tenth', { all: 0.8, heartbeats: 0.1 }],
+])('%s: at the border it stays', (_, load) => {
+  expect(nextRequestedInterval(4000, load)).toBe(4000);
+});
+
 it.each([0, 2000, 10_000])(
   'hives are not slowed down for what others ask, however busy the queen is: %d ms',
   (asked) => {
