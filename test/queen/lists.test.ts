@@ -1,0 +1,251 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { GpuView, HiveView, WorkerView } from '../../lib/contract/api.js';
+import { gpuHealths, workerStates } from '../../lib/contract/enums.js';
+import { modelsOf } from '../../lib/contract/models.js';
+import type { GpuQuery, HiveQuery, Page, Paging, WorkerQuery } from '../../lib/queen/queries.js';
+import { portion } from '../harness/draws.js';
+import { gib, gpuSample, onGpu, TestQueen, workerSample } from './heartbeats.js';
+
+const livenesses = ['offline', 'late', 'online'] as const;
+const label = fc.dictionary(fc.constantFrom('zone', 'team'), fc.constantFrom('x', 'y'), { maxKeys: 2 });
+const number = fc.option(fc.constantFrom(0, 5, 5, 90));
+const someStates = workerStates.slice(0, 4);
+const someHealths = gpuHealths.slice(0, 2);
+const workerSeed = fc.record({
+  id: fc.constantFrom('llm/1', 'llm/2', 'llm/10', 'embed/1', 'a/z'),
+  model: fc.constantFrom('m', 'M2', null),
+  models: fc.option(fc.constantFrom<string[]>(['m', 'alias'], ['alias', 'm2'])),
+  state: fc.constantFrom(...someStates),
+  ready: fc.option(fc.boolean()),
+  labels: label,
+  cpuPercent: number,
+  gpu: fc.option(fc.nat(2)),
+});
+const gpuSeed = fc.record({
+  health: fc.constantFrom(...someHealths),
+  memoryUsedBytes: fc.option(fc.constantFrom(0, gib(4), gib(20)), { freq: 5 }),
+});
+const hiveSeed = fc.record({
+  id: fc.constantFrom('a', 'b', 'c', 'aa', 'Z'),
+  liveness: fc.constantFrom(...livenesses, 'online' as const),
+  state: fc.constantFrom('ready' as const, 'ready' as const, 'draining' as const),
+  labels: label,
+  gpus: fc.array(gpuSeed, { maxLength: 3 }),
+  workers: fc.uniqueArray(workerSeed, { selector: ({ id }) => id, maxLength: 4 }),
+});
+type HiveSeed = typeof hiveSeed extends fc.Arbitrary<infer T> ? T : never;
+const fleet = fc.uniqueArray(hiveSeed, { selector: ({ id }) => id, maxLength: 5 });
+
+function queenOf(seeds: readonly HiveSeed[]): TestQueen {
+  const queen = new TestQueen({ warmingMs: 0 });
+  for (const liveness of livenesses) {
+    for (const { id, state, labels, gpus, workers, ...hive } of seeds) {
+      if (hive.liveness !== liveness) continue;
+      queen.hear(id, 1, {
+        hive: { state, labels },
+        // The order of the driver is not that of their names.
+        gpus: gpus.map((gpu, index) => gpuSample(`GPU-${id}-${9 - index}`, { index, ...gpu })),
+        workers: workers.map(({ id: worker, gpu, ...fields }) =>
+          workerSample(worker, { ...fields, ...(gpu === null ? {} : onGpu(`GPU-${id}-${9 - gpu}`)) }),
+        ),
+      });
+    }
+    queen.time.advance(liveness === 'offline' ? 9000 : liveness === 'late' ? 4000 : 0);
+  }
+  return queen;
+}
+
+const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+const hasLabels = (own: Readonly<Record<string, string>>, asked: Readonly<Record<string, string>> = {}) =>
+  Object.entries(asked).every(([key, value]) => own[key] === value);
+
+/** All items of a list, page by page: each page but the last is full. */
+function pagesOf<Q extends Paging, V>(list: (query: Q) => Page<V>, query: Q, limit: number): V[] {
+  const found: V[] = [];
+  for (let cursor: string | null | undefined; cursor !== null; ) {
+    const page = list({ ...query, limit, ...(cursor !== undefined && { cursor }) });
+    expect(page.warming).toBe(false);
+    if (page.nextCursor !== null) expect(page.items).toHaveLength(limit);
+    else expect(page.items.length).toBeLessThanOrEqual(limit);
+    found.push(...page.items);
+    cursor = page.nextCursor;
+  }
+  return found;
+}
+
+/** What a fleet has, by what was sent of it, in the order of its lists. */
+function everything(queen: TestQueen, seeds: readonly HiveSeed[]) {
+  const sorted = [...seeds].sort((a, b) => byText(a.id, b.id));
+  const hives = sorted.map(({ id }) => queen.hive(id)!);
+  const gpus = sorted.flatMap(({ id, gpus }) => gpus.map((_, i) => queen.gpu(`GPU-${id}-${9 - i}`)!));
+  const workers = sorted.flatMap(({ id, workers }) =>
+    workers
+      .map((worker) => worker.id)
+      .sort(byText)
+      .map((worker) => queen.worker(id, ...(worker.split('/') as [string, string]))!),
+  );
+  expect(hives.map(({ liveness }) => liveness)).toEqual(sorted.map(({ liveness }) => liveness));
+  return { hives, gpus, workers };
+}
+type Everything = ReturnType<typeof everything>;
+
+const limit = fc.integer({ min: 1, max: 4 });
+const asked = <T>(values: Readonly<Record<string, fc.Arbitrary<unknown>>>) =>
+  fc.record({ ...values }, { requiredKeys: [] }) as fc.Arbitrary<T>;
+const liveness = fc.constantFrom(...livenesses);
+const hive = fc.constantFrom('a', 'b', 'aa', 'gone');
+const hiveQuery = asked<HiveQuery>({
+  ...{ liveness, labels: label, state: fc.constantFrom('ready', 'draining') },
+});
+const gpuQuery = asked<GpuQuery>({
+  ...{ liveness, hive, health: fc.constantFrom(...someHealths), minFreeBytes: fc.constantFrom(0, gib(4), gib(20)) },
+});
+const workerQuery = asked<WorkerQuery>({
+  ...{ liveness, hive, labels: label, state: fc.constantFrom(...someStates), group: fc.constantFrom('llm', 'embed') },
+  model: fc.constantFrom('m', 'alias', 'm2', null),
+  minFreeVramBytes: fc.constantFrom(0, gib(4), gib(20)),
+  sort: fc.constantFrom('key', 'cpuPercent', '-cpuPercent'),
+});
+
+const hasRoom = ({ gpus }: Everything, worker: WorkerView, bytes: number): boolean =>
+  gpus.some(
+    ({ hive, uuid, freeBytes }) =>
+      hive === worker.hive &&
+      worker.gpus.some((held) => held.uuid === uuid) &&
+      freeBytes !== null &&
+      freeBytes >= bytes,
+  );
+
+function workersOf(all: Everything, { model, labels, minFreeVramBytes, sort, ...fields }: WorkerQuery): WorkerView[] {
+  const labelsOf = (worker: WorkerView) => ({
+    ...all.hives.find(({ id }) => id === worker.hive)!.labels,
+    ...worker.labels,
+  });
+  const found = all.workers.filter(
+    (worker) =>
+      Object.entries(fields).every(([name, value]) => worker[name as 'state'] === value) &&
+      (model === undefined || (model === null ? worker.model === null : modelsOf(worker).includes(model))) &&
+      hasLabels(labelsOf(worker), labels) &&
+      (minFreeVramBytes === undefined || hasRoom(all, worker, minFreeVramBytes)),
+  );
+  if (sort === undefined || sort === 'key') return found;
+  const sign = sort.startsWith('-') ? -1 : 1;
+  const figureOf = ({ cpuPercent }: WorkerView) => (cpuPercent === null ? Number.POSITIVE_INFINITY : sign * cpuPercent);
+  // What is alike stays in the order of keys.
+  return found.sort((a, b) => {
+    const [one, other] = [figureOf(a), figureOf(b)];
+    return one === other ? 0 : one - other;
+  });
+}
+
+describe('lists of a fleet', () => {
+  it('page through all that matches a query, in order, each once, whatever the size of a page', () => {
+    fc.assert(
+      fc.property(fleet, hiveQuery, gpuQuery, workerQuery, limit, (seeds, ofHives, ofGpus, ofWorkers, most) => {
+        const queen = queenOf(seeds);
+        const all = everything(queen, seeds);
+        const fits = <T>(item: T, fields: object) =>
+          Object.entries(fields).every(([name, value]) => item[name as keyof T] === value);
+        const { labels, ...hiveFields } = ofHives;
+        expect(pagesOf((query) => queen.hives(query), ofHives, most)).toEqual(
+          all.hives.filter((each: HiveView) => fits(each, hiveFields) && hasLabels(each.labels, labels)),
+        );
+        const { minFreeBytes, ...gpuFields } = ofGpus;
+        expect(pagesOf((query) => queen.gpus(query), ofGpus, most)).toEqual(
+          all.gpus.filter(
+            (each: GpuView) =>
+              fits(each, gpuFields) &&
+              (minFreeBytes === undefined || (each.freeBytes !== null && each.freeBytes >= minFreeBytes)),
+          ),
+        );
+        expect(pagesOf((query) => queen.workers(query), ofWorkers, most)).toEqual(workersOf(all, ofWorkers));
+        expect(queen.snapshot()).toMatchObject({ hives: all.hives, workers: all.workers });
+      }),
+      { numRuns: portion(600) },
+    );
+  });
+
+  it('what is looked for is found among what can be sent to, or among all, as many as are asked for', () => {
+    const options = fc.record({ includeStale: fc.boolean(), limit: fc.nat(3) }, { requiredKeys: [] });
+    const named = fc.record({ caseInsensitive: fc.boolean(), prefix: fc.boolean() }, { requiredKeys: [] });
+    fc.assert(
+      fc.property(fleet, options, named, fc.constantFrom('m', 'M', 'alias', 'al'), (seeds, given, how, model) => {
+        const queen = queenOf(seeds);
+        const all = everything(queen, seeds);
+        const hiveOf = ({ hive: id }: WorkerView) => all.hives.find((each) => each.id === id)!;
+        const isOnline = (worker: WorkerView) => hiveOf(worker).liveness === 'online';
+        const isOpen = (worker: WorkerView) => isOnline(worker) && hiveOf(worker).state === 'ready';
+        const isReady = ({ state, ready }: WorkerView) =>
+          state === 'idle' || state === 'busy' ? ready !== false : false;
+        const among = (matches: (worker: WorkerView) => boolean, fresh = isOpen) =>
+          all.workers
+            .filter((worker) => (given.includeStale || fresh(worker)) && matches(worker))
+            .slice(0, given.limit);
+        expect(queen.getAllWorkers(given)).toEqual(among(() => true, isOnline));
+        expect(queen.listAvailable(given)).toEqual(among(isReady));
+        expect(queen.findIdleWorkers(given)).toEqual(among((worker) => worker.state === 'idle' && isReady(worker)));
+        const fold = (text: string) => (how.caseInsensitive ? text.toLowerCase() : text);
+        const matches = (name: string) =>
+          how.prefix ? fold(name).startsWith(fold(model)) : fold(name) === fold(model);
+        // In the order of names, so of all of them.
+        const found = queen.findWorkersWithModel(model, { ...how, includeStale: given.includeStale ?? false });
+        expect(found.map(({ key }) => key).sort(byText)).toEqual(
+          all.workers
+            .filter((worker) => (given.includeStale || isOpen(worker)) && modelsOf(worker).some(matches))
+            .map(({ key }) => key)
+            .sort(byText),
+        );
+        for (const bytes of [0, gib(4), gib(20)])
+          expect(
+            queen
+              .findWorkersWithCapacity(bytes, { includeStale: given.includeStale ?? false })
+              .map(({ key }) => key)
+              .sort(byText),
+          ).toEqual(
+            all.workers
+              .filter((worker) => (given.includeStale || isOpen(worker)) && hasRoom(all, worker, bytes))
+              .map(({ key }) => key)
+              .sort(byText),
+          );
+        expect(queen.listOnline()).toEqual(all.hives.filter((each) => each.liveness === 'online'));
+        expect([queen.hiveIds(), queen.hiveCount]).toEqual([all.hives.map(({ id }) => id), all.hives.length]);
+        for (const { id } of all.hives)
+          expect(queen.workersOf(id)).toEqual(all.workers.filter((worker) => worker.hive === id));
+      }),
+      { numRuns: portion(400) },
+    );
+  });
+
+  it('of what is not there are empty, and one of it is null', () => {
+    const queen = new TestQueen();
+    queen.hear('a', 1, { workers: [workerSample('llm/1')] });
+    for (const query of [{ hive: 'gone' }, { group: 'gone' }, { model: 'gone' }, { labels: { zone: 'gone' } }])
+      expect(queen.workers(query)).toEqual({ items: [], nextCursor: null, warming: true });
+    expect([queen.hive('gone'), queen.worker('gone', 'llm', '1'), queen.worker('a', 'llm', '2')]).toEqual([
+      null,
+      null,
+      null,
+    ]);
+    expect([queen.gpu('gone'), queen.scrape('gone', { gpus: 1, illGpus: 1, workers: 1 })]).toEqual([null, null]);
+    expect([queen.workersOf('gone'), queen.ownerOf('gone'), queen.hasHive('gone')]).toEqual([[], null, false]);
+    expect([queen.history('gone'), queen.history('a', 'llm/2'), queen.gpuHistory('gone')]).toEqual([null, null, null]);
+    expect(queen.history('a', 'llm/1', 'day')?.stepMs).toBe(120_000);
+    expect(queen.history('a', 'llm/1')?.stepMs).toBe(10_000);
+  });
+
+  it('of GPUs begin a host anew where the last of a page is gone: shown twice rather than not at all', () => {
+    const queen = new TestQueen();
+    const hear = (seq: number, uuids: readonly string[]) =>
+      queen.hear('a', seq, { gpus: uuids.map((uuid, index) => gpuSample(uuid, { index })) });
+    hear(1, ['GPU-0', 'GPU-1', 'GPU-2']);
+    queen.hear('b', 1, { gpus: [gpuSample('GPU-b')] });
+    const { nextCursor: cursor } = queen.gpus({ limit: 2 });
+    const rest = () => queen.gpus({ cursor }).items.map(({ uuid }) => uuid);
+    expect(rest()).toEqual(['GPU-2', 'GPU-b']);
+    hear(2, ['GPU-0', 'GPU-2']);
+    expect(rest()).toEqual(['GPU-0', 'GPU-2', 'GPU-b']);
+    queen.removeHive('a');
+    expect(rest()).toEqual(['GPU-b']);
+  });
+});
