@@ -104,7 +104,7 @@ export function parseArguments(argv: readonly string[], parser: CompiledParser):
 
 /** How many of the words from `start` on can be values. */
 function numberOfValues(argv: readonly string[], start: number, least: number, parser: CompiledParser): number {
-  const isValue = (word: string) => word !== '--' && optionOf(word, parser) === null;
+  const isValue = (word: string) => optionOf(word, parser) === null;
   let end = parser.rules.dashedValues && least === 1 ? start + 1 : start;
   while (end < argv.length && isValue(argv[end] as string)) end += 1;
   return Math.min(end, argv.length) - start;
@@ -126,7 +126,7 @@ function optionOf(word: string, { rules, arities, longNames }: CompiledParser): 
   if (word.startsWith('--')) return { name: exact, glued, arity: unknown };
   const short = word.slice(0, 2);
   const isGlued = !rules.separate && word.length > 2 && (arities.get(short)?.[0] ?? 0) > 0;
-  if (isGlued) return { name: short, glued: word.slice(word[2] === '=' ? 3 : 2), arity: [1, 1] };
+  if (isGlued) return { name: short, glued: word.slice(2), arity: [1, 1] };
   return { name: head, glued, arity: unknown };
 }
 

@@ -10,7 +10,7 @@ export class GpuEvents {
   /** Only for answers of the driver: one that is silent has lost nothing yet. */
   observe(devices: readonly GpuDevice[], at: string): void {
     for (const { uuid, index, name, pciBusId, health } of devices) {
-      if (index !== null) this.#indexes.set(uuid, index);
+      this.#indexes.set(uuid, index);
       const out = health === 'lost' || health === 'resetRequired';
       if (out === this.#lost.has(uuid)) continue;
       if (out) this.#lost.add(uuid);

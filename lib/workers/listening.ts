@@ -57,7 +57,6 @@ interface Entry extends SeenProcess {
   namespace: number | null;
   /** Inodes of all its sockets that listened when its descriptors were read; null: they could not be. */
   inodes: readonly number[] | null;
-  gone: boolean;
   /** The hive has no right to see its namespace or descriptors. */
   denied: boolean;
   /** The generation in which its sockets changed last, or who else listens on their ports. */
@@ -103,7 +102,7 @@ export class Listening {
     this.#options = { everyMs: 5000, waitingEveryMs: 1000, verifyMs: 60_000, quietVerifyMs: 600_000, ...options };
     this.#seen = new SeenProcesses<Entry>((seen) => ({
       ...seen,
-      ...{ namespace: null, inodes: null, gone: false, denied: false, changedIn: 0 },
+      ...{ namespace: null, inodes: null, denied: false, changedIn: 0 },
     }));
     this.#files = new GuardedReader({
       open,
@@ -163,7 +162,7 @@ export class Listening {
 
   /** A process that is in the namespace; null where none is known to be. */
   processIn(namespace: number): number | null {
-    for (const [pid, entry] of this.#seen.byPid) if (entry.namespace === namespace && !entry.gone) return pid;
+    for (const [pid, entry] of this.#seen.byPid) if (entry.namespace === namespace) return pid;
     return null;
   }
 
@@ -236,7 +235,7 @@ export class Listening {
     const found = new Map<number, number>();
     for (const pid of pids) {
       const entry = this.#seen.byPid.get(pid);
-      if (entry !== undefined && entry.namespace !== null && !entry.gone) found.set(pid, entry.namespace);
+      if (entry !== undefined && entry.namespace !== null) found.set(pid, entry.namespace);
     }
     return found;
   }
@@ -303,7 +302,6 @@ export class Listening {
       else if (name === '1' && entry === undefined) this.#host = namespace;
       if (entry === undefined || links === ETIMEDOUT) continue;
       entry.namespace = namespace;
-      entry.gone = typeof links === 'number' && over.has(links);
       entry.denied = typeof links === 'number' && refused.has(links);
     }
   }
@@ -311,8 +309,8 @@ export class Listening {
   /** A process in each namespace in which some is. */
   #readersOf(): ReadonlyMap<number, string> {
     const readers = new Map<number, string>(this.#own === null ? [] : [[this.#own, 'self']]);
-    for (const [pid, { namespace, gone }] of this.#seen.byPid)
-      if (namespace !== null && !gone && !readers.has(namespace)) readers.set(namespace, String(pid));
+    for (const [pid, { namespace }] of this.#seen.byPid)
+      if (namespace !== null && !readers.has(namespace)) readers.set(namespace, String(pid));
     return readers;
   }
 

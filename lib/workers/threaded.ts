@@ -33,9 +33,9 @@ export class ThreadedCgroups {
         const threaded = type instanceof Buffer && type.toString('latin1').trim() === 'threaded';
         this.#known.set(path, threaded);
         const parent = parentOf(path);
-        if (threaded && parent !== '' && !this.#known.has(parent)) above.add(parent);
+        if (threaded && parent !== '') above.add(parent);
       }
-      asked = [...above];
+      asked = [...above].filter((path) => !this.#known.has(path));
     }
   }
 

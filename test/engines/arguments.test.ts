@@ -141,6 +141,74 @@ describe('command lines are read as the library of the engine reads them', () =>
     expect(sure('--no-flag y')).toEqual(['y']);
   });
 
+  it.each([
+    ['-5', true],
+    ['-12', true],
+    ['-.5', true],
+    ['-12.25', true],
+    ['-x y', true],
+    ['-', true],
+    ['-5x', false],
+    ['-a-5', false],
+    ['-1.', false],
+    ['-1.x', false],
+    ['-', true],
+  ])('to argparse %j is a word of its own: %s', (word, is) => {
+    const parser = compileParser({ ...argparse, flags: '--flag', lists: '--list' }, new Map(), []);
+    expect(parseArguments(['--flag', word], parser).positionals).toEqual(is ? [word] : []);
+    expect(parseArguments(['--list', 'x', word], parser).options[0]?.values).toEqual(is ? ['x', word] : ['x']);
+  });
+
+  it.each([
+    ['-O3 y', [['-O', '3']], ['y']],
+    ['-O=3 y', [['-O', '3']], ['y']],
+    ['-O 3 y', [['-O', '3']], ['y']],
+    ['-v y', [['-v']], ['y']],
+    ['-vv y z', [['-vv']], []],
+    ['-z y', [['-z']], []],
+    ['-=x y', [['-', 'x']], ['y']],
+    ['--list a b -- y', [['--list', 'a', 'b']], ['y']],
+  ])('a value glued to a short option is its own where that takes one: %s', (line, options, positionals) => {
+    const parser = compileParser({ ...argparse, flags: '-v', values: '-O', lists: '--list' }, new Map(), []);
+    const found = parseArguments(line.split(' '), parser);
+    expect(found.options.map(({ name, values }) => [name, ...values])).toEqual(options);
+    expect(found.positionals).toEqual(positionals);
+  });
+
+  it('a parser that takes a value as a word of its own alone knows no glued ones, and no end of the options', () => {
+    const parser = compileParser({ separate: true, flags: '--flag' }, new Map(), ['-m', '--model']);
+    const found = parseArguments(['-mx', '--flag', '--model=y', '--flag', '--', '-m', 'z'], parser);
+    const flag = { name: '--flag', values: [] };
+    expect(found.options).toEqual([
+      { name: '-mx', values: [] },
+      flag,
+      { name: '--model=y', values: [] },
+      flag,
+      { name: '--', values: [] },
+      { name: '-m', values: ['z'] },
+    ]);
+    expect(found.positionals).toEqual([]);
+  });
+
+  it('one key of an option takes one value where the parser knows keys; an option that is not known is called by its whole name', () => {
+    const dotted = compileParser({ ...argparse, dotted: true, underscores: true }, new Map(), []);
+    const read = (line: string, parser = dotted) => {
+      const { options, positionals } = parseArguments(line.split(' '), parser);
+      return [...options.map(({ name, values }) => [name, ...values].join(' ')), `(${positionals.join(' ')})`];
+    };
+    expect(read('--spec_x.model_y a b')).toEqual(['--spec-x.model_y a', '(b)']);
+    expect(read('--no_such_y a b')).toEqual(['--no-such-y', '()']);
+    expect(read('--spec.model a b', compileParser(argparse, new Map(), []))).toEqual(['--spec.model', '()']);
+  });
+
+  it('getopt_long: an option that is not known takes none of those that follow', () => {
+    const parser = compileParser(getoptLong, new Map(), ['--load-model']);
+    expect(parseArguments(['--other', '--load-model', 'x'], parser).options).toEqual([
+      { name: '--other', values: [] },
+      { name: '--load-model', values: ['x'] },
+    ]);
+  });
+
   it('any words give an answer, in which nothing is that was not given', () => {
     const words = fc.array(fc.string({ maxLength: 12 }), { maxLength: 12 });
     fc.assert(

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { GpuIdentities } from '../../lib/gpu/identities.js';
+import { GpuIdentities, isUnidentified, sameBusId } from '../../lib/gpu/identities.js';
 import { gpuReason } from '../../lib/gpu/reasons.js';
 import type { ReportedGpu } from '../../lib/gpu/report.js';
 import type { VendorReading } from '../../lib/gpu/vendor.js';
@@ -46,7 +46,73 @@ const readerOf = (read: () => VendorReading) =>
     close: () => undefined,
   }));
 
+const named = (index: number, over: Partial<ReportedGpu> = {}): ReportedGpu => ({
+  ...(listing(8, new Set())[index] as ReportedGpu),
+  ...over,
+});
+const gone = (over: Partial<ReportedGpu>): ReportedGpu =>
+  named(0, { uuid: '', name: '', busId: '', unreachable: gpuReason('lost'), ...over });
+const uuidsOf = (identities: GpuIdentities, ...devices: readonly ReportedGpu[]) =>
+  identities.identify(devices).map(({ uuid }) => uuid);
+
 describe('which GPU is which', () => {
+  it('of several without uuid and place: those that are missing, by their index, and no other', () => {
+    const identities = new GpuIdentities();
+    uuidsOf(identities, named(2), named(0), named(1));
+    expect(uuidsOf(identities, named(1), gone({ index: 1 }), gone({ index: 2 }), gone({ index: 3 }))).toEqual([
+      'GPU-1',
+      'GPU-0',
+      'GPU-2',
+      'unidentified-3',
+    ]);
+  });
+
+  it('of one that answers with the uuid of another it is not known, and it takes no name of one that is missing', () => {
+    const identities = new GpuIdentities();
+    uuidsOf(identities, named(0), named(1));
+    const second = named(3, { uuid: 'GPU-0', busId: '' });
+    expect(uuidsOf(identities, named(0), second, gone({ index: 4 }))).toEqual(['GPU-0', 'unidentified-3', 'GPU-1']);
+  });
+
+  it('of one that is lost in a place where none was seen it is not known, though another is missing', () => {
+    const identities = new GpuIdentities('two-');
+    uuidsOf(identities, named(0));
+    expect(uuidsOf(identities, gone({ index: 5, busId: busId(6) }))).toEqual(['unidentified-two-5']);
+  });
+
+  it('parts of a GPU are named by their own uuid, and are never one that is missing', () => {
+    const identities = new GpuIdentities();
+    const part = named(1, { uuid: 'MIG-1', parentUuid: 'GPU-0', busId: '' });
+    const silent = named(2, { uuid: 'MIG-2', parentUuid: 'GPU-0', busId: '', unreachable: gpuReason('unknown') });
+    expect(uuidsOf(identities, named(0), part, silent)).toEqual(['GPU-0', 'MIG-1', 'MIG-2']);
+    expect(uuidsOf(identities, named(0), gone({ index: 7 }), gone({ index: 8 }))).toEqual([
+      'GPU-0',
+      'unidentified-7',
+      'unidentified-8',
+    ]);
+    expect(identities.busIds()).toEqual([busId(0)]);
+  });
+
+  it('by place: whichever was seen there last, in any spelling; none where it has no place', () => {
+    const identities = new GpuIdentities();
+    expect(identities.indexAt(busId(0))).toBeNull();
+    uuidsOf(identities, named(0), named(1, { busId: '' }), named(2));
+    uuidsOf(identities, named(4, { busId: busId(0) }), named(2));
+    expect(['0:01:00.0', busId(0), busId(2).toUpperCase(), '', busId(7)].map((at) => identities.indexAt(at))).toEqual([
+      4,
+      4,
+      2,
+      null,
+      null,
+    ]);
+    expect(identities.busIds()).toEqual([busId(0), busId(2)]);
+    expect(sameBusId('0000:0a:00.0', '00000000:0A:00.0')).toBe(true);
+    expect(sameBusId('0000:1a:00.0', '0001:1a:00.0')).toBe(false);
+    expect(sameBusId('0000:10:00.0', '0000:01:00.0')).toBe(false);
+    expect(isUnidentified('unidentified-two-5')).toBe(true);
+    expect(isUnidentified('GPU-unidentified-')).toBe(false);
+  });
+
   it('one that never answered in full is the same once it does not say its uuid any more', () => {
     const [first] = listing(1, new Set());
     const half = { ...first!, unreachable: gpuReason('lost') };

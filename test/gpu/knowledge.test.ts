@@ -61,4 +61,32 @@ describe('whether the GPUs of a host are known', () => {
       ),
     );
   });
+
+  it('the reason is the fault that belongs to no one GPU, on one line without the full stop at its end', () => {
+    const faults = [fault('GPU 0: hot', { gpuUuid: 'GPU-0' }), fault(' cannot be\n  read: v1.2\t of libx. ')];
+    expect(gpuKnowledge(reading({ status: 'failed', faults }))).toEqual({
+      gpusKnown: 'unknown',
+      gpusReason: 'cannot be read: v1.2 of libx',
+    });
+    const message = 'x'.repeat(600);
+    expect(gpuKnowledge(reading({ status: 'failed', faults: [fault(message)] })).gpusReason).toBe('x'.repeat(512));
+  });
+
+  it('where nobody looks the reason is why, whatever faults there are; where none is listed, only a fault of the list', () => {
+    const faults = [fault('another', { field: 'host' })];
+    expect(gpuKnowledge(reading({ status: 'off', faults }))).toEqual({
+      gpusKnown: 'unknown',
+      gpusReason: 'they are not read',
+    });
+    expect(gpuKnowledge(reading({ faults }))).toEqual({ gpusKnown: 'none', gpusReason: 'the driver lists no GPU' });
+  });
+
+  it('a host without a reader says so, and its source has no events and can be released and closed', async () => {
+    const source = noGpuSource('no reader for this system');
+    const nothing = { devices: [], processes: [], faults: [], ageMs: null, reader: 'none' };
+    expect(source.latest()).toEqual({ status: 'off', reason: 'no reader for this system', ...nothing });
+    expect(source.takeEvents()).toEqual([]);
+    await expect(source.release(1)).resolves.toBeUndefined();
+    expect(() => source.close()).not.toThrow();
+  });
 });

@@ -156,6 +156,8 @@ export class MemoryTree {
   readonly directories = new Set<string>();
   /** Targets of the symbolic links in a directory. */
   readonly links = new Map<string, readonly string[]>();
+  /** Why a file or a directory of links can't be read, as an errno. */
+  readonly errors = new Map<string, number>();
   /** The sockets that listen in a namespace, by its path. */
   readonly dumps = new Map<string, Buffer>();
   readonly hangs = new Hangs();
@@ -199,6 +201,8 @@ class MemoryReader extends FakeReader {
   }
 
   protected readOne(path: string, maxBytes: number): FileResult {
+    const error = this.#tree.errors.get(path);
+    if (error !== undefined) return error;
     const content = this.#tree.files.get(path);
     if (content !== undefined) return Buffer.from(content).subarray(0, maxBytes);
     return this.#tree.directories.has(path) ? EISDIR : ENOENT;
@@ -214,6 +218,6 @@ class MemoryReader extends FakeReader {
   }
 
   protected linksOne(path: string): readonly string[] | number {
-    return this.#tree.links.get(path) ?? ENOENT;
+    return this.#tree.errors.get(path) ?? this.#tree.links.get(path) ?? ENOENT;
   }
 }

@@ -22,7 +22,7 @@ class World {
   readonly listening: Listening;
   readonly #hasIds: boolean;
   #inodes = 100;
-  #list: readonly { pid: number; startTicks: number; cgroup: string }[] = [];
+  #list: readonly { pid: number; startTicks: number; cgroup: string | null }[] = [];
   waiting: ReadonlySet<number> = new Set();
 
   constructor(hasIds = true) {
@@ -36,10 +36,10 @@ class World {
     return { inode: this.#inodes, port, cgroup };
   }
 
-  start(pid: number, cgroup: number): void {
+  start(pid: number, cgroup: number, name: string | null = `/${cgroup}`): void {
     this.held.set(pid, []);
     this.cgroups.set(pid, cgroup);
-    this.#list = [...this.#list, { pid, startTicks: pid, cgroup: `/${cgroup}` }];
+    this.#list = [...this.#list, { pid, startTicks: pid, cgroup: name }];
   }
 
   end(pid: number): void {
@@ -275,5 +275,103 @@ it('a process that is expected to listen is looked at whatever comes', async () 
   world.held.get(31)?.push(world.socket(8031, 8));
   await world.look();
   expect(world.inodesOf(31)).toEqual(world.truthOf(31));
+  world.listening.close();
+});
+
+describe('sockets of the workers themselves', () => {
+  it('that are closed are gone at the next look, which costs no look at a process, and that is said to have changed', async () => {
+    const world = await settled();
+    const { generation } = world.listening;
+    world.held.get(11)?.pop();
+    await world.look();
+    expect(world.inodesOf(11)).toEqual([]);
+    expect(world.readOf()).toEqual([]);
+    const changed = (pid: number) => world.listening.changedIn([{ pid, startTicks: pid }]) > generation;
+    expect([11, 12, 21].map(changed)).toEqual([true, false, false]);
+    // Its descriptors are not read yet: what was closed is not found, and that is no harm.
+    world.held.get(12)?.pop();
+    await world.look();
+    expect(world.inodesOf(12)).toEqual([]);
+    expect(changed(12)).toBe(true);
+    world.listening.close();
+  });
+
+  it('are several of one process: who listens on the port of any of them changes it', async () => {
+    const world = await settled();
+    world.held.get(11)?.push(world.socket(9000, 1));
+    await world.look();
+    const { generation } = world.listening;
+    world.strangers.push(world.socket(9000, 8));
+    await world.look();
+    expect(world.listening.changedIn([{ pid: 11, startTicks: 11 }])).toBeGreaterThan(generation);
+    world.listening.close();
+  });
+
+  it('are found at once also after all have been looked at again', async () => {
+    const world = await settled();
+    await world.look(600_000);
+    world.held.get(12)?.push(world.socket(9000, 1));
+    await world.look();
+    expect(world.inodesOf(12)).toEqual(world.truthOf(12));
+    world.listening.close();
+  });
+
+  it('are found within a minute where they came with others that were found at once', async () => {
+    const world = await settled();
+    world.held.get(12)?.push(world.socket(9000, 1));
+    world.held.get(21)?.push(world.socket(9001, 9));
+    await world.look();
+    expect([world.inodesOf(12), world.inodesOf(21)?.length]).toEqual([world.truthOf(12), 1]);
+    await world.look(60_000);
+    expect(world.inodesOf(21)).toEqual(world.truthOf(21));
+    world.listening.close();
+  });
+
+  it('are found at once where another of theirs was made in a cgroup that is new', async () => {
+    const world = await settled();
+    world.start(31, 3);
+    world.held.get(31)?.push(world.socket(8031, 3));
+    for (let i = 0; i < 4; i += 1) await world.look();
+    world.held.get(31)?.push(world.socket(8032, 3));
+    await world.look();
+    expect(world.inodesOf(31)).toEqual(world.truthOf(31));
+    world.listening.close();
+  });
+
+  it('are looked for in a process that holds none yet, where another of its cgroup holds one', async () => {
+    const world = await settled();
+    world.start(13, 1);
+    for (let i = 0; i < 4; i += 1) await world.look();
+    world.readOf();
+    world.held.get(13)?.push(world.socket(9000, 1));
+    await world.look();
+    expect(world.inodesOf(13)).toEqual(world.truthOf(13));
+    expect(world.readOf()).toEqual(['/proc/11/fd', '/proc/12/fd', '/proc/13/fd']);
+    world.listening.close();
+  });
+
+  it('are looked for in one process alone where its cgroup is not known', async () => {
+    const world = new World();
+    for (const pid of [11, 12]) world.start(pid, 1, null);
+    world.held.get(11)?.push(world.socket(8011, 1));
+    for (let i = 0; i < 4; i += 1) await world.look();
+    world.readOf();
+    world.held.get(11)?.push(world.socket(9000, 1));
+    await world.look();
+    expect(world.inodesOf(11)).toEqual(world.truthOf(11));
+    expect(world.readOf()).toEqual(['/proc/11/fd']);
+    world.listening.close();
+  });
+});
+
+it('a process more in a cgroup of workers makes no stranger unknown', async () => {
+  const world = await settled();
+  world.start(13, 1);
+  for (let i = 0; i < 4; i += 1) await world.look();
+  world.readOf();
+  world.strangers.push(world.socket(30_000, 8));
+  await world.look();
+  await world.look(60_000);
+  expect(world.readOf()).toEqual([]);
   world.listening.close();
 });
