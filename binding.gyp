@@ -41,36 +41,8 @@
   "targets": [
     {
       "target_name": "hivepulse",
-      "sources": [
-        "native/addon.cc",
-        "native/blocking_files.cc",
-        "native/cgroup_object.cc",
-        "native/cgroup_parse.cc",
-        "native/cgroup_reader.cc",
-        "native/descriptor_limit.cc",
-        "native/detached_thread.cc",
-        "native/drm_parse.cc",
-        "native/drm_rows.cc",
-        "native/files_object.cc",
-        "native/gpu_loop.cc",
-        "native/gpu_object.cc",
-        "native/gpu_thread.cc",
-        "native/kept_files.cc",
-        "native/kernel_file.cc",
-        "native/library_probe.cc",
-        "native/namespace_connector.cc",
-        "native/namespace_object.cc",
-        "native/notifier.cc",
-        "native/process_usage.cc",
-        "native/resident_memory.cc",
-        "native/nvml_events.cc",
-        "native/nvml_library.cc",
-        "native/nvml_reader.cc",
-        "native/sample_thread.cc",
-        "native/socket_dump.cc",
-        "native/status_questions.cc",
-        "native/to_js.cc"
-      ],
+      # Units of several files: 28 that each read the same headers take three times as long to compile.
+      "sources": ["native/unit_addon.cc", "native/unit_files.cc", "native/unit_gpu.cc"],
       "cflags": ["-Wall", "-Wextra", "-Wconversion", "-Werror"],
       # Threads of the addon may outlive the environment that started them: its code must stay mapped.
       "ldflags": ["-Wl,-z,nodelete"],
@@ -81,16 +53,7 @@
       "target_name": "hivepulse-gpu",
       "type": "executable",
       "product_extension": "",
-      "sources": [
-        "native/confine.cc",
-        "native/detached_thread.cc",
-        "native/gpu_helper_main.cc",
-        "native/gpu_loop.cc",
-        "native/library_probe.cc",
-        "native/nvml_events.cc",
-        "native/nvml_library.cc",
-        "native/nvml_reader.cc"
-      ],
+      "sources": ["native/confine.cc", "native/gpu_helper_main.cc", "native/unit_gpu.cc"],
       "cflags": ["-fPIE", "-Wall", "-Wextra", "-Wconversion", "-Werror"],
       "ldflags": ["-pie", "-pthread", "-static-libstdc++", "-static-libgcc"],
       "libraries": ["-ldl"]

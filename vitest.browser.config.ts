@@ -1,12 +1,20 @@
 import { defineConfig } from 'vitest/config';
-import { aloneLast } from './test/harness/alone-last.js';
 import { secondTry } from './test/harness/second-try.js';
 
-/** The real page on a real queen in Debian's Chromium. Where frames are measured nothing runs beside. */
+/** The real page on a real queen in Debian's Chromium. What scrolling costs is measured alone: vitest.scroll.config.ts. */
 export default defineConfig({
   test: {
+    include: ['test/suites/browser/**/*.test.ts'],
+    exclude: ['test/suites/browser/scale.test.ts'],
     globalSetup: ['test/global-setup.ts'],
-    projects: aloneLast('test/suites/browser', ['scale'], { testTimeout: 60_000 }),
+    // More at a time than there are cores, since they mostly wait. A worker loads queen and harness once for all of its files,
+    // none of which changes what another sees.
+    maxWorkers: 3,
+    isolate: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    // Beside what else computes a page draws late; where nothing is wrong nothing waits that long.
+    expect: { poll: { timeout: 10_000 } },
     retry: secondTry.retry,
     reporters: ['default', secondTry.reporter, ['json', { outputFile: 'test-results/browser.json' }]],
   },

@@ -9,8 +9,6 @@ namespace hivepulse {
 
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
 bool IsNaN(double value) { return value != value; }
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 

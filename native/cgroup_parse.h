@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -12,6 +13,8 @@
 /// number (a torn or foreign file); what else the file says is still taken. Unknown keys are ignored: kernels add some
 /// anywhere, also in the middle.
 namespace hivepulse {
+
+inline constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 /// An unsigned decimal up to 2^64 - 1, rounded to the nearest double. Anything else is NaN.
 double ParseUnsigned(std::string_view text);

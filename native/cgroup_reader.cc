@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <limits>
 
 #include "cgroup_parse.h"
 #include "clock.h"
@@ -15,8 +14,6 @@
 namespace hivepulse {
 
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 struct FileKind {
   FileShape shape;

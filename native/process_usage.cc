@@ -16,10 +16,10 @@ namespace hivepulse {
 namespace {
 
 /// Three descriptors each; beyond that, and beyond a sixth of what this process may open, files are opened each time.
-constexpr std::size_t kMostKept = 4096;
-constexpr std::size_t kShareOfDescriptors = 18;
+constexpr std::size_t kMostProcessesKept = 4096;
+constexpr std::size_t kShareOfProcesses = 18;
 /// Trees are read in batches of some hundred processes.
-constexpr std::uint64_t kBatchesKept = 256;
+constexpr std::uint64_t kProcessBatchesKept = 256;
 
 constexpr double kNotKnown = std::numeric_limits<double>::quiet_NaN();
 constexpr ProcessUsage kUnknown = {0,         kNotKnown, kNotKnown, kNotKnown, kNotKnown,
@@ -76,7 +76,7 @@ ProcessUsageReader::ProcessUsageReader() {
   rlimit limit{};
   const std::size_t descriptors =
       getrlimit(RLIMIT_NOFILE, &limit) == 0 ? static_cast<std::size_t>(limit.rlim_cur) : 1024;
-  most_kept_ = std::min(kMostKept, descriptors / kShareOfDescriptors);
+  most_kept_ = std::min(kMostProcessesKept, descriptors / kShareOfProcesses);
 }
 
 void ProcessUsageReader::BeginBatch(const std::string& proc_root) {
@@ -138,9 +138,9 @@ ProcessUsage ProcessUsageReader::Read(std::int32_t pid) {
 
 void ProcessUsageReader::EndBatch() {
   batch_ += 1;
-  if (batch_ % kBatchesKept != 0) return;
+  if (batch_ % kProcessBatchesKept != 0) return;
   for (auto at = kept_.begin(); at != kept_.end();) {
-    at = at->second.batch + kBatchesKept < batch_ ? kept_.erase(at) : std::next(at);
+    at = at->second.batch + kProcessBatchesKept < batch_ ? kept_.erase(at) : std::next(at);
   }
 }
 

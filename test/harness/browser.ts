@@ -1,12 +1,19 @@
 import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
-/** Debian's Chromium, or the one that CHROMIUM names. */
-export const chromiumPath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+/**
+ * The one that CHROMIUM names, or Debian's: its headless shell, which is Chromium without windows and takes two thirds of the
+ * CPU time, else the whole of it.
+ */
+export const chromiumPath =
+  process.env.CHROMIUM ??
+  (existsSync('/usr/bin/chromium-headless-shell') ? '/usr/bin/chromium-headless-shell' : '/usr/bin/chromium');
 
 export async function openBrowser(): Promise<Browser> {
   if (!existsSync(chromiumPath)) {
-    throw new Error(`There is no ${chromiumPath}: apt-get install chromium, or name one with CHROMIUM=/path.`);
+    throw new Error(
+      `There is no ${chromiumPath}: apt-get install chromium-headless-shell, or name one with CHROMIUM=/path.`,
+    );
   }
   return chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 }

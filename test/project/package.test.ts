@@ -56,6 +56,20 @@ function put(path: string, text = '', mode = 0o644): string {
   return file;
 }
 
+describe('the addon and its executables', () => {
+  test('are compiled of every file of native/, each in one unit', () => {
+    const native = new URL('../../native/', import.meta.url);
+    const text = (name: string) => readFileSync(new URL(name, native), 'utf8');
+    const compiled = [...text('../binding.gyp').matchAll(/"native\/(\w+\.cc?)"/g)].map(([, name]) => name!);
+    const files = readdirSync(native).filter((name) => /\.cc?$/.test(name));
+    const units = files.filter((name) => name.startsWith('unit_'));
+    const included = units.flatMap((unit) =>
+      [...text(unit).matchAll(/^#include "(\w+\.cc)"$/gm)].map(([, name]) => name!),
+    );
+    expect([...new Set(compiled), ...included].sort()).toEqual(files.sort());
+  });
+});
+
 describe('where the package is', () => {
   const nowhere = (): string => {
     throw new Error('not found');

@@ -1,11 +1,9 @@
 /** Hosts, GPUs and models as lists: chosen columns, groups, order that holds still, and a map of all GPUs. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { desktop, phone } from '../../harness/browser.js';
 import { type Demo, startDemo } from '../../harness/demo-fleet.js';
-import { seriousFaults, useBrowser } from './support.js';
+import { useBrowser } from './support.js';
 
 const use = useBrowser();
-const narrow = { ...phone, viewport: { width: 320, height: 640 } };
 
 /** Runs in the page: the colours of the picture where a marked cell is, each once; '' where nothing is painted. */
 function inkOfCell(mark: Element): string {
@@ -25,62 +23,6 @@ describe('a dense fleet', () => {
     demo = await startDemo({ events: false, historyMs: 300_000 });
   });
   afterAll(() => demo.close());
-
-  const views = [
-    ['', '.card'],
-    ['?fleet=open', '.fleet-charts .u-over'],
-    ['?as=table', '.hive-row'],
-    ['?as=table&group=gpu', '.group-heading'],
-    ['?as=heat', '.heat-said'],
-    ['?as=heat&color=state&group=label:zone', '.group-heading'],
-    ['?group=model', '.group-heading'],
-    ['?view=gpus&group=model', '.group-heading'],
-    ['?view=workers', '.worker-row'],
-    ['?view=workers&columns=load', '.worker-row'],
-    ['?view=workers&compare=worker:WORKER', '.compare .u-over'],
-    ['?view=models', '.model-row'],
-    ['?view=events', '.event-row'],
-    ['?view=place&vram=40', '.candidates li'],
-    ['?view=workers&show=worker:WORKER', '.panel .u-over'],
-    ['?show=hive:boreas-01', '.panel .u-over'],
-    ['?view=gpus&show=gpu:ceres-01/GPU', '.panel .u-over'],
-  ] as const;
-  /** How much is to be scrolled sideways, px, and how much of the screen stands above what a view shows. */
-  const layout = () => {
-    const wide = [document.documentElement, ...document.querySelectorAll('main, .panel')].map(
-      (element) => element.scrollWidth - element.clientWidth,
-    );
-    const head =
-      document.querySelector('main > section:not(.fleet-work), .panel') ?? document.querySelector('.top + *')!;
-    return {
-      wide: Math.max(window.innerWidth - screen.width, ...wide),
-      above: head.getBoundingClientRect().top / innerHeight,
-    };
-  };
-  it.each([
-    ['light', { ...desktop, colorScheme: 'light' }],
-    ['dark', { ...desktop, colorScheme: 'dark' }],
-    ['phone', phone],
-    ['320 px', narrow],
-  ] as const)(
-    'has no serious fault and no sideways scrolling: %s',
-    async (_, context) => {
-      const page = await use.open(demo.url, context);
-      const worker = demo.queen.registry.workers({ hive: 'boreas-01' }).items[0]!;
-      const gpu = demo.queen.registry.hive('ceres-01')!.gpus[0]!;
-      for (const [place, ready] of views) {
-        const search = place.replace('WORKER', worker.key).replace('GPU', gpu.uuid);
-        await page.goto(`${demo.url}/${search}`);
-        await page.waitForSelector(ready, { timeout: 30_000 });
-        expect(await seriousFaults(page), search).toEqual([]);
-        const { wide, above } = await page.evaluate(layout);
-        expect(wide, search).toBeLessThanOrEqual(0);
-        // The first view begins with the figures of the whole fleet.
-        if ('isMobile' in context && search.includes('view=')) expect(above, search).toBeLessThan(0.2);
-      }
-    },
-    180_000,
-  );
 
   it('one cell a GPU is walked through by keys, says itself, and opens', async () => {
     const page = await use.open(`${demo.url}/?as=heat&group=gpu`);

@@ -1,0 +1,11 @@
+/// What JavaScript calls. See binding.gyp.
+#include "addon.cc"
+#include "cgroup_object.cc"
+#include "drm_parse.cc"
+#include "drm_rows.cc"
+#include "files_object.cc"
+#include "gpu_object.cc"
+#include "gpu_thread.cc"
+#include "namespace_object.cc"
+#include "notifier.cc"
+#include "to_js.cc"

@@ -1,0 +1,13 @@
+/// What reads files of the kernel, without napi. See binding.gyp.
+#include "blocking_files.cc"
+#include "cgroup_parse.cc"
+#include "cgroup_reader.cc"
+#include "descriptor_limit.cc"
+#include "kept_files.cc"
+#include "kernel_file.cc"
+#include "namespace_connector.cc"
+#include "process_usage.cc"
+#include "resident_memory.cc"
+#include "sample_thread.cc"
+#include "socket_dump.cc"
+#include "status_questions.cc"
