@@ -14,6 +14,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Their figures are about CPU time and memory: one file at a time.
     fileParallelism: false,
+    // And all of them in one process: another that starts, with all it imports, is dear in a guest.
+    isolate: false,
     maxWorkers: 1,
     // test/suites/kernel/main.js says where the JSON goes.
     retry: secondTry.retry,

@@ -8,8 +8,9 @@
 // With --systemd, systemd is PID 1 of the guest and the command a service of its own (SYSTEMD_GUEST=1 in its environment).
 //
 // With --user-mode, where there is no KVM, the guest's kernel is Debian's user-mode one: a process of this machine whose guest
-// code runs on the CPU itself, where QEMU translates it. A command then takes a sixth of the CPU time. Such a kernel has one CPU,
-// the controllers cpu, io, memory and pids, no pressure and no ns_last_pid. Where it does not come up, QEMU emulates a machine after all.
+// code runs on the CPU itself, where QEMU translates it. A command then takes a sixth of the CPU time, and with the kernel of Debian
+// testing, which is taken where it can be had, a fifteenth. Such a kernel has one CPU, the controllers cpu, io, memory and
+// pids, no pressure and no ns_last_pid. Where none comes up, QEMU emulates a machine after all.
 //
 // HIVEPULSE_VM_CACHE (folder), HIVEPULSE_VM_ACCEL=kvm|tcg|user-mode (default: KVM, tried once per boot of the host), HIVEPULSE_VM_MEMORY
 // (MiB, default 2048), HIVEPULSE_VM_TIMEOUT (seconds, default 3600), HIVEPULSE_VM_ENV (names of variables handed on).
@@ -142,12 +143,14 @@ function userMode(image, run, options) {
   const args = [
     ...[`mem=${options.memoryMiB}M`, `initrd=${join(image, 'initrd')}`, `uml_dir=${join(run, 'uml')}`, 'umid=guest'],
     `ubd0=${join(run, 'scratch.cow')},${join(image, 'scratch.img')}`,
+    // Unknown to kernels before 6.16, which see system calls by ptrace.
+    'seccomp=auto',
     ...['con=null', 'con0=null,fd:1', 'con1=null,fd:3', 'con2=null,fd:4', 'ssl=null', 'quiet', 'panic=-1'],
     'cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1 swapaccount=1 random.trust_cpu=on audit=0 selinux=0',
     `hivepulse_control=${join(run, 'control')}`,
   ];
-  // Processes of the guest are processes here, which the kernel that runs them holds by ptrace: in a PID namespace of their own
-  // none outlives it, however it or we end.
+  // Processes of the guest are processes here, which the kernel that runs them holds by seccomp or ptrace: in a PID namespace of
+  // their own none outlives it, however it or we end.
   const isolate = ['unshare', ...(process.getuid() === 0 ? [] : ['--user', '--map-root-user'])];
   // Kernel and process take turns at each system call, of which one waits for the other: on one CPU that needs no interrupt.
   const cpu = /^Cpus_allowed_list:.*?(\d+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
@@ -167,6 +170,8 @@ function userMode(image, run, options) {
       ...args,
     ],
     {
+      // A kernel that brings its C library looks for it here.
+      cwd: image,
       stdio: ['ignore', console_, console_, 'pipe', 'pipe'],
       env: { ...process.env, TMPDIR: memoryFolder(run, options.memoryMiB * 2 ** 20) },
     },
@@ -237,23 +242,16 @@ async function kvmWorks() {
   }
 }
 
-/** A user-mode kernel's image, or null: not every distribution has such a kernel. */
-function userModeImage() {
-  try {
-    return ensureImage('user-mode');
-  } catch (error) {
-    console.error(`vm: no user-mode kernel: ${error.message}`);
-    return null;
-  }
-}
-
-/** What to boot, and what instead where it does not come up: an emulated guest on a starved host may miss a timer meanwhile. */
+/**
+ * Kernels to boot, each of them where the one before is not to be had or does not come up: an emulated guest on a starved host may
+ * miss a timer meanwhile.
+ */
 async function choose(userModeDoes) {
   const asked = process.env.HIVEPULSE_VM_ACCEL;
   const accel = asked === 'kvm' || (asked === undefined && (await kvmWorks())) ? 'kvm' : 'tcg';
-  const own = userModeDoes && accel !== 'kvm' && asked !== 'tcg' ? userModeImage() : null;
-  const machines = Array.from({ length: own === null ? 3 : 2 }, () => ({ accel, image: ensureImage('machine') }));
-  return own === null ? machines : [{ accel: 'user-mode', image: own }, ...machines];
+  const machines = Array(3).fill({ kind: 'machine', accel });
+  if (!userModeDoes || accel === 'kvm' || asked === 'tcg') return machines;
+  return [...['newer-user-mode', 'user-mode'].map((kind) => ({ kind, accel: 'user-mode' })), ...machines.slice(1)];
 }
 
 /** One builder at a time: others wait for the lock, or take it over where its owner is gone. */
@@ -309,14 +307,21 @@ export async function runInVm({
       timeoutMs: 1000 * Number(process.env.HIVEPULSE_VM_TIMEOUT ?? 3600),
       signal,
     };
-    let status = null;
-    let messages = '';
-    for (const [i, { accel, image }] of guests.entries()) {
-      if (i > 0) write.stderr(`vm: the guest did not come up (${guests[i - 1].accel}); trying again (${accel})\n`);
-      ({ status, messages } = await boot(image, accel, run, settings));
+    let ended = { status: null, messages: '' };
+    for (const [i, { kind, accel }] of guests.entries()) {
+      const isLast = i === guests.length - 1;
+      const image = await withCacheLock(() => ensureImage(kind)).catch((error) => {
+        if (isLast) throw error;
+        write.stderr(`vm: no ${kind} kernel: ${error.message}\n`);
+        return null;
+      });
+      if (image === null) continue;
+      ended = await boot(image, accel, run, settings);
       // The command itself is never run twice.
-      if (status !== null || signal?.aborted || existsSync(join(run, 'control/started'))) break;
+      if (ended.status !== null || signal?.aborted || existsSync(join(run, 'control/started'))) break;
+      if (!isLast) write.stderr(`vm: the guest did not come up (${kind}, ${accel}); trying again\n`);
     }
+    const { status, messages } = ended;
     if (out !== undefined) cpSync(join(run, 'control/out'), resolve(out), { recursive: true });
     if (status !== null) return status;
     const console_ = existsSync(join(run, 'console')) ? readFileSync(join(run, 'console'), 'latin1') : '';

@@ -92,7 +92,8 @@ describe('collect_reads_cgroup_stats', () => {
           const ownAfter = await ask(2000);
           const after = cell(reader.passSync(), slot, 'usageUsec') as number;
           const own = ownAfter - ownBefore;
-          expect(own).toBeGreaterThan(2_000_000);
+          // Exactly as much where the kernel counts in ticks.
+          expect(own).toBeGreaterThanOrEqual(2_000_000);
           differences.push(Math.abs(after - before - own) / own);
         }
         expect(Math.min(...differences), String(differences)).toBeLessThan(0.05);
