@@ -89,6 +89,10 @@ describe('the roster of hives', () => {
     const later = queenAt(wall);
     later.roster.adopt(hives);
     expect(adopted(textOf(later.roster))).toHaveLength(30);
+    const without = new Roster(queen, { staleAfterMs, wallClock: () => wall.ms, maxChars: 0 });
+    const bare = adopted(textOf(without)) as typeof hives;
+    expect(bare).toHaveLength(30);
+    for (const { last } of bare) expect(last).toMatchObject({ gpus: [], labels: {} });
   });
 
   it('of one token with many hives takes neither the room nor the place in the list of another, over a restart', () => {
