@@ -4,7 +4,7 @@ import type { HiveEvent } from '../../lib/contract/heartbeat.js';
 import { EventPublisher } from '../../lib/queen/event-publisher.js';
 import type { HiveRecord, WorkerRecord } from '../../lib/queen/records.js';
 import type { RegistryChange, RegistryOptions } from '../../lib/queen/registry-options.js';
-import { ManualClock } from './heartbeats.js';
+import { gpuSample, ManualClock, TestQueen, workerSample } from './heartbeats.js';
 
 const at = '2026-03-01T00:00:00.000Z';
 const hiveOf = (id: string) =>
@@ -28,7 +28,14 @@ function publisherOf(options: RegistryOptions = {}) {
   const seen: RegistryChange[] = [];
   const stop = publisher.subscribe((change) => seen.push(change));
   const events = () => seen.splice(0).map((change) => ('event' in change ? change.event : change.type));
-  return { publisher, clock, events, stop };
+  return { publisher, clock, events, seen, stop };
+}
+
+/** Lets its records be published. */
+class Queen extends TestQueen {
+  get record(): HiveRecord {
+    return this.indexes.hives.get('a')!;
+  }
 }
 
 describe('what a queen publishes', () => {
@@ -49,6 +56,32 @@ describe('what a queen publishes', () => {
         },
       },
     ]);
+  });
+
+  it('of rows is what changed of them, what is gone, and whether that is all, as it was when the host was heard', () => {
+    const queen = new Queen();
+    queen.hear('a', 1, { gpus: [gpuSample('GPU-0')], workers: [workerSample('llm/0'), workerSample('llm/1')] });
+    const [hive, one, other] = [queen.hive('a'), queen.worker('a', 'llm', '0'), queen.worker('a', 'llm', '1')];
+    const { publisher, seen } = publisherOf();
+    const [first, second] = queen.record.workerOrder;
+    publisher.publishRows(queen.record, [first!]);
+    publisher.publishRows(queen.record, [second!], [first!], true);
+    queen.time.advance(500);
+    const rows = seen.map((change) => ('heartbeat' in change ? [change.type, change.hiveId, change.heartbeat] : []));
+    expect(rows).toEqual([
+      ['heartbeat', 'a', { hive, workers: [one], gone: [], whole: false }],
+      ['heartbeat', 'a', { hive, workers: [other], gone: ['a/llm/0'], whole: true }],
+    ]);
+    // Made once for all who look.
+    for (const [i, change] of seen.entries()) expect('heartbeat' in change && change.heartbeat).toBe(rows[i]![2]);
+  });
+
+  it('says whether a hive reports it or a queen found it out', () => {
+    const { publisher, seen } = publisherOf();
+    publisher.publishHiveEvent('hiveJoined', 'a', {});
+    publisher.publishWorkerEvent('workerAppeared', workerOn(hiveOf('a')), {});
+    publisher.ingestHiveEvents(hiveOf('a'), [eventOf(1)]);
+    expect(seen.map(({ type }) => type)).toEqual(['queenEvent', 'queenEvent', 'event']);
   });
 
   it('has the time at which it happens', () => {
