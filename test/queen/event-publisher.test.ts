@@ -178,6 +178,17 @@ describe('events of a hive', () => {
     expect(publisher.withinRate('a', all)).toHaveLength(200);
   });
 
+  it('that are acknowledged take nothing of that where they are sent again', () => {
+    const { publisher, clock } = publisherOf();
+    const hive = hiveOf('a');
+    const all = Array.from({ length: 4300 }, (_, i) => eventOf(i + 1));
+    publisher.ingestHiveEvents(hive, all);
+    expect(hive.ackEventSeq).toBe(4000);
+    clock.advance(1000);
+    publisher.ingestHiveEvents(hive, all);
+    expect(hive.ackEventSeq).toBe(4200);
+  });
+
   it('about its workers beyond the rate are counted, and that is said once', () => {
     const { publisher, clock, events } = publisherOf();
     const [a, b] = [hiveOf('a'), hiveOf('b')];
