@@ -104,3 +104,68 @@ describe('the memory of a fleet', () => {
     }
   });
 });
+
+describe('what a hive is charged', () => {
+  const worker = (labels: number, models?: string[] | null) => ({
+    labels: Object.fromEntries(Array.from({ length: labels }, (_, i) => [`k${i}`, ''])),
+    ...(models !== undefined && { models }),
+  });
+
+  it('is its text, its labels, those of its host once more for each worker, and each name of a model', () => {
+    const hive = { labels: { zone: 'x', rack: 'y' } };
+    const workers = [worker(2), worker(1, null), worker(0, ['a', 'b'])];
+    expect(weightOf({ hive, workers } as never, 1001)).toBe(1252 + 3 * 512 + 6 * 32 + 4 * 1024);
+    expect(weightOf({ hive, workers: [] } as never, 1000)).toBe(1250);
+  });
+
+  /** With so much of each owner charged; what could not be is a mistake of the test. */
+  function budgetOf(held: Readonly<Record<string, number>>, limits: { maxHives?: number } = {}) {
+    const budget = new FleetBudget({ fleetBytes: 1000, hiveBytes: 600, ...limits });
+    const charges = Object.entries(held).map(([owner, bytes]) => {
+      const charge = budget.charge(null, bytes, owner);
+      if (typeof charge === 'string') throw new Error(charge);
+      return charge;
+    });
+    return { budget, charges };
+  }
+
+  it('is refused where one hive, the fleet or its owner would have too much, and then nothing is charged', () => {
+    const { budget } = budgetOf({ a: 600 });
+    expect(budget.charge(null, 601, 'b')).toContain('one hive may take');
+    expect(budget.charge(null, 401, 'b')).toContain('the fleet takes');
+    expect(budget.charge(null, 400, 'b')).toContain('as is their share');
+    expect(budget.charge(null, 321, 'b')).toContain('as is their share');
+    expect(budget.held).toBe(600);
+    expect(budget.charge(null, 320, 'b')).toEqual({ owner: 'b', bytes: 320 });
+    expect(budget.held).toBe(920);
+  });
+
+  it('is never refused what it has already, nor what is less', () => {
+    const { budget, charges } = budgetOf({ a: 600, b: 300 });
+    const [charge] = charges;
+    expect(budget.charge(charge!, 601, 'a')).toContain('one hive may take');
+    expect(budget.charge(charge!, 600, 'a')).toBe(charge);
+    expect(budget.charge(charge!, 590, 'a')).toBe(charge);
+    expect([charge, budget.held]).toEqual([{ owner: 'a', bytes: 590 }, 890]);
+    // Once it is less it may not be more again.
+    expect(budget.charge(charge!, 591, 'a')).toContain('as is their share');
+  });
+
+  it('is what it grew by where it stays with its owner, and all of it where it comes to another', () => {
+    const { budget, charges } = budgetOf({ a: 100, b: 400, c: 300, d: 100, e: 50 });
+    const [ofA, , , , ofE] = charges;
+    expect(budget.charge(ofE!, 61, 'a')).toContain('as is their share');
+    expect(budget.charge(ofA!, 110, 'a')).toBe(ofA);
+    expect(budget.charge(ofE!, 50, 'a')).toBe(ofE);
+    expect([ofE, budget.held]).toEqual([{ owner: 'a', bytes: 50 }, 960]);
+  });
+
+  it('and its place are free again once it is released', () => {
+    const { budget, charges } = budgetOf({ a: 100 }, { maxHives: 1 });
+    expect(budget.noPlace('b')).toContain('takes 1 hives');
+    budget.release(charges[0]!);
+    expect([budget.noPlace('b'), budget.held, charges[0]!.bytes]).toEqual([null, 0, 0]);
+    expect(budget.charge(null, 100, 'b')).toEqual({ owner: 'b', bytes: 100 });
+    expect(budget.noPlace('b')).toContain('takes 1 hives');
+  });
+});

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FleetHistory, fleetFigures } from '../../lib/queen/fleet-history.js';
 import { adoptHistory, historyText, parseHistory } from '../../lib/queen/history-file.js';
-import { HiveSums } from '../../lib/queen/hive-counts.js';
+import { HiveSums, healths, nothingCounted } from '../../lib/queen/hive-counts.js';
 import { servingOf } from '../harness/heartbeats.js';
 import { gpuSample, ManualClock, TestQueen, workerSample } from './heartbeats.js';
 
@@ -38,6 +38,12 @@ describe('the history of a fleet', () => {
       tokensPerSecond: null,
       workers: 1,
     });
+  });
+
+  it('of a host of which nothing is counted yet has nothing in its totals', () => {
+    const { health, silent, liveness, ...numbers } = nothingCounted();
+    expect([liveness, silent, health]).toEqual([null, [], Array(healths.length).fill(0)]);
+    expect(new Set(Object.values(numbers))).toEqual(new Set([0]));
   });
 
   it('walks the fleet no more often than it has steps for', () => {

@@ -114,4 +114,32 @@ describe('a large hive that falls silent', () => {
       }),
     );
   });
+
+  it('together with others goes before them: no more rows at one look than of one large hive', () => {
+    const queen = new Queen();
+    const ids = ['a', 'b', 'c'];
+    for (const id of ids) queen.hear(id, 1, rowsOf(rowsAtOnce - 50, 49, id));
+    queen.time.advance(defaults.staleAfterMs);
+    const left = () => ids.filter((id) => queen.hasHive(id)).length;
+    const looks = [0, 1, 2].map(() => {
+      queen.advance();
+      return left();
+    });
+    expect(looks).toEqual([2, 1, 0]);
+    expect(queen.missing.counts()).toMatchObject({ hives: 3, workers: 600, gpus: 147 });
+  });
+});
+
+describe('a GPU that its host names no longer', () => {
+  it.each([
+    ['is missing where the other host that named it is not heard', 20_000, ['GPU-0']],
+    ['was moved where the other host is heard', 0, []],
+  ])('%s', (_, silentMs, missing) => {
+    const queen = new Queen();
+    queen.hear('other', 1, { gpus: [gpuSample('GPU-0')] });
+    queen.time.advance(silentMs);
+    queen.hear('a', 1, { gpus: [gpuSample('GPU-0')] });
+    queen.hear('a', 2, { gpus: [] });
+    expect(queen.listMissing().items.map(({ key }) => key)).toEqual(missing);
+  });
 });

@@ -162,7 +162,7 @@ describe('lists of a fleet', () => {
         expect(pagesOf((query) => queen.workers(query), ofWorkers, most)).toEqual(workersOf(all, ofWorkers));
         expect(queen.snapshot()).toMatchObject({ hives: all.hives, workers: all.workers });
       }),
-      { numRuns: portion(600) },
+      { numRuns: portion(320) },
     );
   });
 
@@ -213,7 +213,7 @@ describe('lists of a fleet', () => {
         for (const { id } of all.hives)
           expect(queen.workersOf(id)).toEqual(all.workers.filter((worker) => worker.hive === id));
       }),
-      { numRuns: portion(400) },
+      { numRuns: portion(200) },
     );
   });
 

@@ -40,6 +40,8 @@ describe('the roster of hives', () => {
     expect(adopted(textOf(roster))).toHaveLength(3);
     hear(queen, 'alive');
     hear(queen, 'forgotten');
+    // Nor is one that is heard there twice.
+    expect(adopted(textOf(roster))).toHaveLength(3);
     roster.check();
     queen.removeHive('forgotten');
     queen.time.advance(staleAfterMs - 1);
@@ -78,10 +80,19 @@ describe('the roster of hives', () => {
     expect(new Set(hives.map(({ last }) => last.id)).size).toBe(30);
     const whole = hives.filter(({ last }) => last.gpus.length === 16);
     expect(whole.length).toBeGreaterThan(2);
+    const charsOf = (each: object) => JSON.stringify(each).length;
+    const chars = whole.reduce((sum, each) => sum + charsOf(each), 0);
+    // Of one owner it is four fifths at most, and as much of it as there are whole hives.
+    expect(chars).toBeLessThanOrEqual(80_000);
+    expect(chars).toBeGreaterThan(80_000 - charsOf(whole[0]!));
     expect(text.length).toBeLessThan(100_000 + 30 * 2000);
     const later = queenAt(wall);
     later.roster.adopt(hives);
     expect(adopted(textOf(later.roster))).toHaveLength(30);
+    const without = new Roster(queen, { staleAfterMs, wallClock: () => wall.ms, maxChars: 0 });
+    const bare = adopted(textOf(without)) as typeof hives;
+    expect(bare).toHaveLength(30);
+    for (const { last } of bare) expect(last).toMatchObject({ gpus: [], labels: {} });
   });
 
   it('of one token with many hives takes neither the room nor the place in the list of another, over a restart', () => {
@@ -134,8 +145,26 @@ describe('the roster of hives', () => {
     expect(adopted(text)).toHaveLength(1);
     const file = JSON.parse(text) as { hives: object[] };
     expect(parseRoster(JSON.stringify({ ...file, version: 2 }))).toHaveProperty('reason');
+    const next = queenAt({ ms: start });
+    await (await keepRoster(next.roster, dir, expect.unreachable)).close();
+    expect(adopted(textOf(next.roster))).toHaveLength(1);
     const later = queenAt({ ms: start });
     later.roster.adopt([...file.hives, {}, null, { ...file.hives[0], heardAtMs: -1 }]);
     expect(adopted(textOf(later.roster))).toHaveLength(1);
+  });
+
+  it('keeps no more hives than a queen takes, and makes none missing before their time by the clock of the process', () => {
+    const wall = { ms: start };
+    const { queen } = queenAt(wall);
+    hear(queen, 'a');
+    const [item] = adopted(textOf(new Roster(queen, { staleAfterMs }))) as { last: object }[];
+    const later = queenAt(wall);
+    const roster = new Roster(later.queen, { staleAfterMs });
+    roster.adopt(Array.from({ length: 20_001 }, (_, i) => ({ ...item, last: { ...item!.last, id: `h${i}` } })));
+    roster.check();
+    expect(later.queen.listMissing().items).toEqual([]);
+    let entries = 0;
+    for (const _ of roster.entries()) entries++;
+    expect(entries).toBe(20_000);
   });
 });
