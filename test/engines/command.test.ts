@@ -28,6 +28,9 @@ describe('what a command line says', () => {
     ['x80', null],
     ['80x', null],
     ['-1', null],
+    ['1e3', null],
+    ['0x50', null],
+    [' 80', null],
     ['', null],
   ])('a port of %j is %s', (text, port) => {
     expect(readCommand(['llama-server', '--port', text]).port).toBe(port);

@@ -211,7 +211,7 @@ describe('processes of ROCm', () => {
       .node(2, '222', 3)
       .node(3, '333', 7);
     rocm.process(20, { vram_111: '5', vram_222: '6', vram_333: '7', vram_999: '8', vram_x: '9' });
-    rocm.process(9, { vram_111: '1', vram_222: 'x', vram_333: '99999999999999999999' });
+    rocm.process(9, { vram_111: 'x', vram_222: '1', vram_333: '99999999999999999999' });
     expect(await rocm.read()).toEqual([
       {
         '0000:03:00.0': [
@@ -265,39 +265,45 @@ describe('processes of ROCm', () => {
   });
 
   it('are looked for at each pass; cards, and files of a process that is known, at each tenth', async () => {
-    const rocm = new Rocm().node(1, '111', 3).process(20, { vram_111: '5' });
+    const rocm = new Rocm().node(1, '111', 3).node(3, '333', 9).process(20, { vram_111: '5' });
     await rocm.read();
-    rocm.node(2, '222', 7).process(20, { vram_111: '5', vram_222: '6' }).process(21, { vram_111: '7' });
-    for (let pass = 1; pass < 10; pass += 1) {
-      expect([pass, await rocm.read()]).toEqual([
-        pass,
-        [
-          {
-            '0000:03:00.0': [
-              [20, 5],
-              [21, 7],
-            ],
-          },
-          null,
-        ],
-      ]);
-    }
-    expect(await rocm.read()).toEqual([
-      {
-        '0000:03:00.0': [
-          [20, 5],
-          [21, 7],
-        ],
-        '0000:07:00.0': [[20, 6]],
-      },
-      null,
-    ]);
+    rocm.node(2, '222', 7).process(20, { vram_333: '6' }).process(21, { vram_111: '7', vram_222: '8' });
+    const card = {
+      '0000:03:00.0': [
+        [20, 5],
+        [21, 7],
+      ],
+    };
+    for (let pass = 1; pass < 10; pass += 1) expect([pass, await rocm.read()]).toEqual([pass, [card, null]]);
+    const all = { ...card, '0000:07:00.0': [[21, 8]], '0000:09:00.0': [[20, 6]] };
+    expect(await rocm.read()).toEqual([all, null]);
     // A pid that ends and comes again has other files.
     for (const path of [...rocm.tree.files.keys()]) if (path.includes('/proc/20/')) rocm.tree.files.delete(path);
     rocm.tree.directories.delete(`${kfdRoot}/proc/20`);
-    expect(await rocm.read()).toEqual([{ '0000:03:00.0': [[21, 7]] }, null]);
+    const without = { '0000:03:00.0': [[21, 7]], '0000:07:00.0': [[21, 8]] };
+    expect(await rocm.read()).toEqual([without, null]);
     rocm.process(20, { vram_222: '9' });
-    expect(await rocm.read()).toEqual([{ '0000:03:00.0': [[21, 7]], '0000:07:00.0': [[20, 9]] }, null]);
+    expect(await rocm.read()).toEqual([
+      {
+        ...without,
+        '0000:07:00.0': [
+          [20, 9],
+          [21, 8],
+        ],
+      },
+      null,
+    ]);
+  });
+
+  it('are of nodes that have a number and properties, and of no other', async () => {
+    const rocm = new Rocm().node(1, 'x', 3).node(2, '222', 5).node(3, '333', 7);
+    rocm.process(20, { vram_222: '5', vram_333: '6' });
+    rocm.tree.files.delete(`${kfdRoot}/topology/nodes/2/properties`);
+    expect(await rocm.read()).toEqual([{ '0000:07:00.0': [[20, 6]] }, null]);
+    expect(rocm.kfd.nodeAt('0000:03:00.0')).toBeUndefined();
+    const none = new Rocm();
+    none.tree.listErrors.set(`${kfdRoot}/proc`, EACCES);
+    expect(await none.read()).toEqual([{}, null]);
   });
 
   it('of cards that were known stay where the topology cannot be read any more, which is said', async () => {
