@@ -152,7 +152,6 @@ describe('command lines are read as the library of the engine reads them', () =>
     ['-a-5', false],
     ['-1.', false],
     ['-1.x', false],
-    ['-', true],
   ])('to argparse %j is a word of its own: %s', (word, is) => {
     const parser = compileParser({ ...argparse, flags: '--flag', lists: '--list' }, new Map(), []);
     expect(parseArguments(['--flag', word], parser).positionals).toEqual(is ? [word] : []);

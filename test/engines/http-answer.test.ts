@@ -153,4 +153,74 @@ describe('HttpAnswerReader', () => {
     expect(read('HTTP/1.1 204 No Content\r\n\r\n')).toEqual({ status: 204, body: Buffer.alloc(0), reusable: true });
     expect(read('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\nHTTP/1.1 200 OK')).toMatchObject({ reusable: false });
   });
+
+  const ok = 'HTTP/1.1 200 OK\r\n';
+  const bodyOf = (text: string) => read(text)?.body?.toString('latin1');
+
+  it.each([
+    ['with a length', (body: string) => `${ok}content-length: ${body.length}\r\n\r\n${body}`],
+    [
+      'in chunks',
+      (body: string) => `${ok}transfer-encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+    ],
+    ['to its end', (body: string) => `HTTP/1.1 200\r\n\r\n${body}`],
+  ])('a body as long as is wanted is whole, and one byte more is too long: %s', (how, of) => {
+    const answer = read(of('x'.repeat(maxBodyBytes)), how === 'to its end');
+    expect(answer).toMatchObject({ status: 200, body: Buffer.from('x'.repeat(maxBodyBytes)) });
+    expect(read(of('x'.repeat(maxBodyBytes + 1)))).toEqual({ status: 200, body: null, reusable: false });
+    // What is much longer than any head is no head for that.
+    expect(read(of('x'.repeat(20_000)))).toEqual({ status: 200, body: null, reusable: false });
+  });
+
+  it('what follows an answer is not its body, however it comes', () => {
+    const text = `${ok}content-length: 5\r\n\r\nhelloHTTP/1.1`;
+    for (const cutAt of [text.length, text.indexOf('lo')]) {
+      const bytes = Buffer.from(text);
+      const answer = readIn([bytes.subarray(0, cutAt), bytes.subarray(cutAt)]);
+      expect([answer?.body?.toString(), answer?.reusable]).toEqual(['hello', false]);
+    }
+  });
+
+  it('a head, and a line between chunks, may be so long and no longer, whole or not', () => {
+    const start = `${ok}x: `;
+    const head = (length: number) => start + 'y'.repeat(length - start.length);
+    expect(read(`${head(16 * 1024)}\r\n\r\n`, true)?.status).toBe(200);
+    expect(() => read(`${head(16 * 1024 + 1)}\r\n\r\n`, true)).toThrow(NotHttp);
+    expect(read(head(16 * 1024))).toBeNull();
+    expect(() => read(head(16 * 1024 + 1))).toThrow(NotHttp);
+    const chunked = `${ok}transfer-encoding: chunked\r\n\r\n`;
+    const size = (length: number) => `${chunked}1;${'y'.repeat(length - 2)}`;
+    expect(bodyOf(`${size(256)}\r\na\r\n0\r\n\r\n`)).toBe('a');
+    expect(() => read(`${size(257)}\r\na\r\n0\r\n\r\n`)).toThrow(NotHttp);
+    expect(read(size(256))).toBeNull();
+    expect(() => read(size(257))).toThrow(NotHttp);
+    const long = 'z'.repeat(300);
+    expect(bodyOf(`${chunked}1\r\na\r\n12c\r\n${long}\r\n0\r\n\r\n`)).toBe(`a${long}`);
+  });
+
+  it.each(['x', 'x5', '5x', '', '-5', '123456789'])('a chunk of the size %j is none', (size) => {
+    expect(() => read(`${ok}transfer-encoding: chunked\r\n\r\n${size}\r\nhello\r\n`)).toThrow(NotHttp);
+  });
+
+  it.each(['nocolon', 'nocolon\r\nx: y', ': x', 'x: y\r\n: z'])('a field without a name is none: %j', (fields) => {
+    expect(() => read(`${ok}${fields}\r\n\r\n`)).toThrow(NotHttp);
+  });
+
+  it.each([
+    ['connection: upgrade', true],
+    ['connection: close', false],
+    ['connection: upgrade, close', false],
+    ['x: a\nconnection: close', true],
+    ['x: a\r?connection: close', true],
+    ['transfer-encoding: identity', true],
+    ['content-length: 5', true],
+  ])('beside %j it can be used again: %s', (field, reusable) => {
+    const answer = read(`${ok}content-length: 5\r\n${field}\r\n\r\nhello`);
+    expect(answer).toEqual({ status: 200, body: Buffer.from('hello'), reusable });
+  });
+
+  it('one that says that nothing has changed has no body, whatever length it names', () => {
+    const none = { status: 304, body: Buffer.alloc(0), reusable: true };
+    expect(read('HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n')).toEqual(none);
+  });
 });

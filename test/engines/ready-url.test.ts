@@ -8,6 +8,8 @@ describe('a URL that readiness may be asked at', () => {
     'https://127.0.0.1/',
     'ftp://127.0.0.1/',
     'http://user:pw@127.0.0.1/',
+    'http://user@127.0.0.1/',
+    'http://:pw@127.0.0.1/',
     'http://127.0.0.1.example.com/',
     'http://169.254.169.254/latest/meta-data',
     'http://[::ffff:10.0.0.1]/',

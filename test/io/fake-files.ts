@@ -156,8 +156,9 @@ export class MemoryTree {
   readonly directories = new Set<string>();
   /** Targets of the symbolic links in a directory. */
   readonly links = new Map<string, readonly string[]>();
-  /** Why a file or a directory of links can't be read, as an errno. */
+  /** Why a file or a directory of links can't be read, and why a directory can't be listed, as an errno. */
   readonly errors = new Map<string, number>();
+  readonly listErrors = new Map<string, number>();
   /** The sockets that listen in a namespace, by its path. */
   readonly dumps = new Map<string, Buffer>();
   readonly hangs = new Hangs();
@@ -209,6 +210,8 @@ class MemoryReader extends FakeReader {
   }
 
   protected listOne(path: string): readonly DirectoryEntry[] | number {
+    const error = this.#tree.listErrors.get(path);
+    if (error !== undefined) return error;
     if (this.#tree.directories.has(path)) return this.#tree.entries(path);
     return this.#tree.files.has(path) ? ENOTDIR : ENOENT;
   }

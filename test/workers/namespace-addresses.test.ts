@@ -84,6 +84,54 @@ describe('addresses of namespaces', () => {
     reader.close();
   });
 
+  it('are looked for at once for a new process, and else each five seconds; of none nothing is read', async () => {
+    const { clock, tree, put, reader, look } = prepared();
+    put(11, 5, '172.17.0.2');
+    const asked = async (ms: number, list: readonly { pid: number; startTicks: number }[]) => {
+      await clock.advance(ms);
+      const before = tree.asked().length;
+      reader.update(list);
+      await settle();
+      return tree
+        .asked()
+        .slice(before)
+        .map((path) => path.split('/').at(-1));
+    };
+    const list = [{ pid: 11, startTicks: 1 }];
+    expect(await asked(0, list)).toEqual(['ns', 'fib_trie', 'if_inet6', 'ns']);
+    expect(await asked(4999, list)).toEqual([]);
+    expect(await asked(1, list)).toEqual(['ns', 'fib_trie', 'if_inet6', 'ns']);
+    // Its namespace is settled, and its addresses are read all the same.
+    expect(await asked(5000, list)).toEqual(['fib_trie', 'if_inet6', 'ns']);
+    expect(await asked(5000, [])).toEqual([]);
+    expect(Object.fromEntries(reader.addresses)).toEqual({});
+    expect(await look()).toEqual({});
+    reader.close();
+    expect(tree.readers.map(({ closed }) => closed)).toEqual([true]);
+  });
+
+  it('are those of both kinds, and none where one of the files hangs before they were known', async () => {
+    const { clock, tree, put, reader } = prepared();
+    put(11, 5, '172.17.0.2');
+    tree.write('/proc/11/net/if_inet6', 'fd090000000000000000000000000001 02 40 00 80 eth0\n');
+    put(12, 6, '172.17.0.3');
+    tree.hangs.add('/proc/12/net/if_inet6');
+    reader.update([
+      { pid: 11, startTicks: 1 },
+      { pid: 12, startTicks: 1 },
+    ]);
+    await clock.advance(3000);
+    expect(Object.fromEntries(reader.addresses)).toEqual({ 5: ['172.17.0.2', 'fd09::1'] });
+    const [fault] = reader.faults();
+    expect(fault).toMatchObject({ source: 'proc', code: 'ADDRESSES_STALLED', field: 'endpoint' });
+    const { generation } = reader;
+    tree.hangs.clear();
+    await clock.advance(5000);
+    reader.update([{ pid: 11, startTicks: 1 }]);
+    await settle();
+    expect(reader.generation).toBe(generation);
+  });
+
   it('one process of each cgroup is enough', () => {
     const process = (pid: number, cgroup: string | null) => ({ pid, startTicks: 1, cgroup });
     const all = [process(1, '/'), process(2, null), process(3, '/a'), process(4, '/a')];

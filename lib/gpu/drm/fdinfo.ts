@@ -23,7 +23,7 @@ function amountOf(text: string): number | null {
   for (; end < text.length; end++) {
     const code = text.charCodeAt(end);
     if (code < zero || code > nine) break;
-    number = number * 10 + code - zero;
+    number = number * 10 + (code - zero);
   }
   if (end === 0) return null;
   const unit = end === text.length ? '' : text.slice(end).trimStart();

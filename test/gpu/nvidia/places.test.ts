@@ -1,8 +1,15 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, it } from 'vitest';
-import { libraryDirectories, libraryPaths } from '../../../lib/gpu/nvidia/places.js';
+import { expect, it, onTestFinished } from 'vitest';
+import {
+  deviceFile,
+  libraryDirectories,
+  libraryPaths,
+  moduleGpus,
+  tegraDriver,
+} from '../../../lib/gpu/nvidia/places.js';
+import { temporaryDirectory } from '../../harness/leftovers.js';
 
 const native = fileURLToPath(new URL('../../../native', import.meta.url));
 
@@ -19,4 +26,16 @@ it('no other library is loaded', () => {
     .filter((path) => /\.(?:cc|c|h)$/.test(path))
     .filter((path) => /\bdlm?open\s*\(/.test(readFileSync(join(native, path), 'utf8')));
   expect(loading).toEqual(['nvml_library.cc']);
+});
+
+it('the module says its GPUs, and that of a board says itself; without it there is neither', () => {
+  const directory = temporaryDirectory();
+  onTestFinished(() => directory.remove());
+  const { path } = directory;
+  expect([moduleGpus(path), tegraDriver(path)]).toEqual([[], false]);
+  mkdirSync(join(path, 'gpus/0000:01:00.0'), { recursive: true });
+  mkdirSync(join(path, 'module/nvgpu'), { recursive: true });
+  expect([moduleGpus(path), tegraDriver(path)]).toEqual([['0000:01:00.0'], true]);
+  const names = ['/dev/nvidia0', '/dev/nvidia12', '/dev/nvidiactl', '/dev/nvidia0x', '/x/dev/nvidia0'];
+  expect(names.map((name) => deviceFile.test(name))).toEqual([true, true, false, false, false]);
 });
