@@ -65,6 +65,8 @@
         "native/nvml_reader.cc",
         "native/sample_thread.cc",
         "native/socket_dump.cc",
+        "native/socket_object.cc",
+        "native/socket_reader.cc",
         "native/status_questions.cc",
         "native/to_js.cc"
       ],
