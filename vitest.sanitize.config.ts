@@ -8,6 +8,7 @@ export default defineConfig({
       'test/io/namespace-connect.test.ts',
       'test/io/process-usage.test.ts',
       'test/gpu/drm/parity.test.ts',
+      'test/http/socket-rounds.test.ts',
     ],
     pool: 'threads',
     maxWorkers: 1,

@@ -14,6 +14,7 @@
 #include "gpu_object.h"
 #include "namespace_object.h"
 #include "resident_memory.h"
+#include "socket_object.h"
 #include "to_js.h"
 
 namespace {
@@ -53,6 +54,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("BlockingFiles", FilesObject::Class(env));
   exports.Set("GpuThread", GpuObject::Class(env));
   exports.Set("NamespaceConnector", NamespaceObject::Class(env));
+  exports.Set("SocketReader", SocketObject::Class(env));
   exports.Set("raiseDescriptorLimit", Napi::Function::New(env, RaiseLimit));
   exports.Set("originalDescriptorLimit", Napi::Function::New(env, OriginalLimit));
   exports.Set("setTcpUserTimeout", Napi::Function::New(env, SetTcpUserTimeout));

@@ -8,4 +8,5 @@
 #include "gpu_thread.cc"
 #include "namespace_object.cc"
 #include "notifier.cc"
+#include "socket_object.cc"
 #include "to_js.cc"

@@ -10,4 +10,5 @@
 #include "resident_memory.cc"
 #include "sample_thread.cc"
 #include "socket_dump.cc"
+#include "socket_reader.cc"
 #include "status_questions.cc"

@@ -4,6 +4,7 @@ import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { messageTypes, readSchema, StreamCodecError } from '../contract/stream/codec.js';
 import { maxTextBytes, type QueenMessage, subprotocol } from '../contract/stream/messages.js';
 import { type ProblemError, problems } from '../http/problem.js';
+import { SocketRounds } from '../http/socket-rounds.js';
 import { serverMessage } from '../http/text-message.js';
 import type { Upgrade } from '../http/upgrade.js';
 import { onMessages } from '../http/whole-message.js';
@@ -33,6 +34,8 @@ const idleMs = 75_000;
 const sweepMs = 5000;
 /** Between two looks at whose turn it is to send a whole heartbeat. */
 const roundMs = 100;
+/** So many are read together. Of fewer, each message is taken in as soon as it comes. */
+const manyStreams = 256;
 /** Unread answers of one connection. */
 const maxUnreadBytes = 64 * 1024;
 /** Different schemas at once: hives of one version share theirs. */
@@ -59,6 +62,8 @@ interface HeartbeatStreamDeps {
   readonly log?: { warn(fields: object, message: string): void };
   /** Of one connection; `messageRate` where none is given. */
   readonly messageRate?: { readonly perSecond: number; readonly burst: number };
+  /** From how many streams on they are read together; `manyStreams` where it is not given. */
+  readonly manyStreams?: number;
 }
 
 interface HeldPlan {
@@ -86,6 +91,8 @@ export class HeartbeatStreams {
   readonly #rounds: NodeJS.Timeout;
   /** What all connections share. */
   readonly #host: ConnectionHost;
+  /** Undefined: not needed yet; null: there are none here. */
+  #socketRounds: SocketRounds | null | undefined;
   #isClosed = false;
 
   constructor(deps: HeartbeatStreamDeps) {
@@ -94,6 +101,11 @@ export class HeartbeatStreams {
       duplicates: new DuplicateIds(),
       plan: (hello, owner) => this.#plan(hello, owner),
       take: (keys, bytes) => this.#bytes.take(keys, bytes),
+      socketRounds: () => {
+        if (this.#open.size < (deps.manyStreams ?? manyStreams) || this.#isClosed) return null;
+        if (this.#socketRounds === undefined) this.#socketRounds = SocketRounds.create();
+        return this.#socketRounds;
+      },
       isOf: (connection, hive, before) => {
         this.#forget(before, connection);
         this.#byHive.set(hive, connection);
@@ -156,6 +168,7 @@ export class HeartbeatStreams {
     clearInterval(this.#rounds);
     const withinMs = Math.min(comeBackMs.most, this.#open.size * comeBackMs.perConnection);
     await Promise.all([...this.#open].map((connection) => connection.goAway(withinMs)));
+    this.#socketRounds?.close();
   }
 
   #forget(hive: string | null, connection: Connection): void {
@@ -213,6 +226,8 @@ interface ConnectionHost extends HeartbeatStreamDeps {
   isOf(connection: Connection, hive: string, before: string | null): void;
   /** Room for bytes under way; null: there is none. */
   take(keys: readonly string[], bytes: number): (() => void) | null;
+  /** What reads the sockets of many; null: each is read by itself. */
+  socketRounds(): SocketRounds | null;
 }
 
 /** One hive's connection. */
@@ -258,7 +273,8 @@ class Connection implements KeyframeSource {
     // Before the parser of messages: it has done with what came earlier.
     const count = (chunk: Buffer) => this.#count(chunk.length);
     socket.prependListener('data', count);
-    onMessages(client, socket, (data, isBinary) => this.#isTooFast() || this.#receive(data, isBinary));
+    const receive = (data: RawData, isBinary: boolean) => void (this.#isTooFast() || this.#receive(data, isBinary));
+    onMessages(client, socket, receive, host.socketRounds);
     client.on('ping', () => this.#isTooFast());
     client.on('pong', () => this.#isTooFast());
     client.on('error', () => client.terminate());

@@ -93,6 +93,19 @@ export interface NativeNamespaceConnector {
   close(): void;
 }
 
+/** Reads what has come on many sockets in one call (native/socket_reader.h). */
+export interface NativeSocketReader {
+  /** Gives 0 or an errno. */
+  add(descriptor: number, id: number): number;
+  remove(descriptor: number): void;
+  /**
+   * Fills the arrays that it was made with: bytes, and of each socket that was read its id, where its bytes begin and how many they
+   * are; 0: it has ended or failed. Gives how many were read.
+   */
+  read(): number;
+  close(): void;
+}
+
 /** Of a GPU reader; what is missing has the defaults of native/gpu_loop.h. */
 export interface NativeGpuOptions {
   /** Where to look for libnvidia-ml, in order. */
@@ -122,6 +135,7 @@ export interface Binding {
   readonly BlockingFiles: new (onDone: () => void) => NativeFileThread;
   readonly GpuThread: new (options: NativeGpuOptions) => NativeGpuThread;
   readonly NamespaceConnector: new (onDone: () => void) => NativeNamespaceConnector;
+  readonly SocketReader: new (bytes: Uint8Array, reads: Int32Array) => NativeSocketReader;
   /** Raises the soft RLIMIT_NOFILE to the hard one and returns what is now in force. */
   raiseDescriptorLimit(): number;
   /** The soft RLIMIT_NOFILE that this process was started with, as far as known: what children should get. */

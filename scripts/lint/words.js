@@ -75,7 +75,8 @@ const covered = /^(lib|test|bench|scripts|docs|native|deploy)\/|^(README|CONTRIB
 const excluded = /^(test\/fixtures|docs\/images|scripts\/lint)\/|^test\/project\/lint\.test\.ts$|^docs\/promises\.md$/;
 
 /** What a browser draws are frames, and what a WebSocket sends, by their standard names. */
-const screens = /^(?:lib\/dashboard\/|test\/suites\/browser\/|(?:lib|test)\/http\/whole-message\.)/;
+const screens =
+  /^(?:lib\/dashboard\/|test\/suites\/browser\/|(?:lib|test)\/http\/whole-message\.|test\/http\/(?:frames|socket-rounds\.test)\.ts$)/;
 const screenWord = /\bframe(?:s\b|\b|(?=[A-Z]))/g;
 
 /** What breaks `rules` in path -> text. */

@@ -1,90 +1,19 @@
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { HeartbeatStreams } from '../../lib/api/heartbeat-streams.js';
-import { buildServer } from '../../lib/api/server.js';
-import { StreamHub } from '../../lib/api/stream-hub.js';
-import { memoryBus } from '../../lib/cluster/memory.js';
 import type { TokenGrant } from '../../lib/config/options.js';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { sentSchema } from '../../lib/contract/stream/codec.js';
 import { ownSchema } from '../../lib/contract/stream/columns.js';
 import { helloOf } from '../../lib/contract/stream/messages.js';
 import { StreamEncoder } from '../../lib/hive/stream-encoder.js';
-import { StreamTransport } from '../../lib/hive/transport-stream.js';
-import { TokenTable } from '../../lib/http/auth.js';
-import { HeartbeatIntake } from '../../lib/queen/intake.js';
-import { Registry } from '../../lib/queen/registry.js';
+import { SocketRounds } from '../../lib/http/socket-rounds.js';
+import { loadBinding } from '../../lib/native/binding.js';
 import type { ServingFigures } from '../../lib/sampling/serving.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 import { grants, tokens } from './build-server.js';
+import { type Given, hiveOf, rawClient, serve, transportTo } from './stream-server.js';
 
-interface Given {
-  readonly grants?: readonly TokenGrant[];
-  readonly heartbeatsPerSecond?: number;
-  readonly hasStreams?: boolean;
-  readonly clock?: () => number;
-}
-
-/** A queen on a port of loopback. */
-async function serve({ grants: given = [], heartbeatsPerSecond = 1000, hasStreams = true, clock }: Given = {}) {
-  const registry = new Registry(clock === undefined ? {} : { clock });
-  const table = new TokenTable(given);
-  const limits = { maxHeartbeatBytes: 1024 * 1024, maxWorkersPerHive: 500, heartbeatsPerSecond };
-  const intake = new HeartbeatIntake(registry, limits);
-  const warnings: string[] = [];
-  const log = { warn: (_fields: object, message: string) => void warnings.push(message) };
-  const streams = hasStreams ? new HeartbeatStreams({ registry, intake, log }) : null;
-  const app = await buildServer({
-    registry,
-    hub: new StreamHub(registry),
-    tokens: table,
-    version: '0.0.0',
-    loopback: true,
-    pageDirectory: '/nonexistent',
-    bus: memoryBus(registry),
-    intake,
-    streams,
-    requestsPerSecond: 10_000,
-  });
-  await app.listen({ host: '127.0.0.1', port: 0 });
-  onTestFinished(() => app.close());
-  const { port } = app.server.address() as AddressInfo;
-  return { registry, intake, streams, table, app, port, warnings, url: `http://127.0.0.1:${port}` };
-}
-
-const never = new AbortController().signal;
-
-function transportTo(url: string, token?: string) {
-  const said: string[] = [];
-  const log = { info: (_: object, message: string) => void said.push(message), warn: () => undefined };
-  const transport = new StreamTransport(url, { log, ...(token === undefined ? {} : { token }) });
-  onTestFinished(() => transport.close());
-  const send = (heartbeat: Heartbeat) => transport.send(heartbeat, never);
-  return { transport, send, said };
-}
-
-const hiveOf = (id = 'a') => new SimulatedHive({ id, workers: 4, gpus: 2, asksEngines: true });
-
-/** A client that says what it likes. */
-async function rawClient(port: number, headers: Record<string, string> = {}) {
-  const client = new WebSocket(`ws://127.0.0.1:${port}/v1/stream`, 'hivepulse.1', { headers });
-  onTestFinished(() => client.terminate());
-  const heard: { type: string; [name: string]: unknown }[] = [];
-  const waiting: (() => void)[] = [];
-  client.on('message', (data) => {
-    heard.push(JSON.parse(String(data)));
-    for (const wake of waiting.splice(0)) wake();
-  });
-  const next = async () => {
-    while (heard.length === 0) await new Promise<void>((resolve) => waiting.push(resolve));
-    return heard.shift()!;
-  };
-  await once(client, 'open');
-  return { client, next, closed: once(client, 'close') as Promise<[number]> };
-}
 const hello = helloOf(sentSchema(ownSchema));
 
 describe('heartbeats by a stream', () => {
@@ -106,6 +35,32 @@ describe('heartbeats by a stream', () => {
     expect(intake.counts.refused.size).toBe(0);
     expect(registry.hive('a')).toMatchObject({ workerCount: 4, faults: [{ code: 'X' }] });
   });
+
+  it.skipIf(loadBinding().binding === undefined)(
+    'of many are read together, and are as before when they are few again (needs the addon)',
+    async () => {
+      const create = vi.spyOn(SocketRounds, 'create');
+      onTestFinished(() => create.mockRestore());
+      const { url, streams, intake } = await serve({ manyStreams: 3 });
+      const hives = ['a', 'b', 'c'].map((id) => ({ hive: hiveOf(id), ...transportTo(url) }));
+      const sendAll = async (those: typeof hives) => {
+        for (const { hive, send } of those)
+          expect(await send(hive.nextHeartbeat())).toMatchObject({ kind: 'ack', reply: { accepted: true } });
+      };
+      await sendAll(hives.slice(0, 2));
+      expect(create).not.toHaveBeenCalled();
+      for (let i = 0; i < 20; i++) await sendAll(hives);
+      const rounds = create.mock.results[0]?.value as SocketRounds;
+      expect(rounds.size).toBe(3);
+      await vi.waitFor(() => expect(intake.counts.accepted).toBe(2 + 3 * 20), { timeout: 10_000 });
+      hives[0]?.transport.close();
+      await vi.waitFor(() => expect([streams?.size, rounds.size]).toEqual([2, 2]), { timeout: 10_000 });
+      await sendAll(hives.slice(1));
+      expect(create).toHaveBeenCalledTimes(1);
+      await streams?.close();
+      await vi.waitFor(() => expect(rounds.size).toBe(0), { timeout: 10_000 });
+    },
+  );
 
   it('one that is given up while it is compressed is not sent after the last one of a hive that stops', async () => {
     const { url, intake, registry } = await serve();

@@ -81,7 +81,13 @@ class QueenPair {
   async start(): Promise<this> {
     const registry = this.streamed;
     const intake = new WatchedIntake(registry, (key, isDelta) => this.#mirror(key, isDelta));
-    const streams = new HeartbeatStreams({ registry, intake, messageRate: { perSecond: 1e9, burst: 1e9 } });
+    // As of many hives: where there is the addon, they are read together.
+    const streams = new HeartbeatStreams({
+      registry,
+      intake,
+      messageRate: { perSecond: 1e9, burst: 1e9 },
+      manyStreams: 0,
+    });
     const app = await buildServer({
       registry,
       hub: new StreamHub(registry),

@@ -3,61 +3,13 @@ import type { Socket } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as ws from 'ws';
-import { onMessages, wholeMessage } from '../../lib/http/whole-message.js';
+import { firstMessage, onMessages } from '../../lib/http/whole-message.js';
+import { bytes, frame, message, opcodes } from './frames.js';
 
 interface Reader extends EventEmitter {
   write(bytes: Buffer): boolean;
 }
 const { Receiver } = ws as unknown as { readonly Receiver: new (options: object) => Reader };
-
-const opcodes = { continuation: 0, text: 1, binary: 2, ping: 9, pong: 10 } as const;
-
-/** A frame of a client (RFC 6455, section 5.2). `form`: bytes of its length beyond those that it needs. */
-function frame(opcode: number, payload: Buffer, mask: Buffer, { isFinal = true, form = 0 } = {}): Buffer {
-  const least = payload.length < 126 ? 0 : payload.length < 65_536 ? 1 : 2;
-  const long = Math.min(2, least + form);
-  const length = Buffer.alloc([0, 2, 8][long]!);
-  if (long === 1) length.writeUInt16BE(payload.length);
-  if (long === 2) length.writeBigUInt64BE(BigInt(payload.length));
-  const head = Buffer.from([(isFinal ? 0x80 : 0) | opcode, 0x80 | [payload.length, 126, 127][long]!]);
-  return Buffer.concat([head, length, mask, Buffer.from(payload.map((byte, i) => byte ^ mask[i & 3]!))]);
-}
-
-const bytes = (count: number, seed: number) =>
-  Buffer.from(Array.from({ length: count }, (_, i) => (i * 31 + seed) & 255));
-const length = fc.oneof(
-  { weight: 20, arbitrary: fc.nat(6) },
-  { weight: 20, arbitrary: fc.constantFrom(0, 125, 126, 127, 300) },
-  { weight: 1, arbitrary: fc.constantFrom(65_535, 65_536) },
-);
-const mask = fc.uint8Array({ minLength: 4, maxLength: 4 }).map((each) => Buffer.from(each));
-
-/** The frames of one message, or of a ping or pong. */
-const message: fc.Arbitrary<readonly Buffer[]> = fc
-  .record({
-    kind: fc.constantFrom('binary', 'binary', 'binary', 'text', 'ping', 'pong', 'pieces', 'longForm'),
-    length,
-    seed: fc.nat(255),
-    mask,
-  })
-  .map(({ kind, length: count, seed, mask: key }) => {
-    const payload = bytes(count, seed);
-    switch (kind) {
-      case 'text':
-        return [frame(opcodes.text, Buffer.alloc(count, 'a'), key)];
-      case 'ping':
-      case 'pong':
-        return [frame(opcodes[kind], payload.subarray(0, 125), key)];
-      case 'pieces':
-        return [
-          frame(opcodes.binary, payload, key, { isFinal: false }),
-          frame(opcodes.ping, Buffer.alloc(2), key),
-          frame(opcodes.continuation, payload, key),
-        ];
-      default:
-        return [frame(opcodes.binary, payload, key, { form: kind === 'longForm' ? 1 : 0 })];
-    }
-  });
 
 /** A client and its socket, whose chunks go to the library's own reader. */
 function connection() {
@@ -138,10 +90,43 @@ describe('messages of a client', () => {
     expect([fed(), read]).toEqual([2, ['hello', 'one', 'two']]);
   });
 
-  it('without a mask, with reserved bits, or with too few or too many bytes are left to the library', () => {
+  it('that come together are given at once, four of them, and the library has what follows', async () => {
+    const { client, socket, fed } = connection();
+    const read: string[] = [];
+    onMessages(client as unknown as ws.WebSocket, socket as unknown as Socket, (data) => read.push(String(data)));
+    const key = Buffer.from([1, 2, 3, 4]);
+    const all = (texts: readonly string[]) => texts.map((text) => frame(opcodes.binary, Buffer.from(text), key));
+    socket.emit('data', Buffer.concat(all(['one', 'two', 'three', 'four'])));
+    expect([fed(), read]).toEqual([0, ['one', 'two', 'three', 'four']]);
+    const part = frame(opcodes.binary, Buffer.from('part'), key);
+    socket.emit('data', Buffer.concat([...all(['five']), part.subarray(0, 8)]));
+    expect([fed(), read.slice(4)]).toEqual([1, ['five']]);
+    socket.emit('data', Buffer.concat([part.subarray(8), ...all(['a'])]));
+    while (read.length < 7) await turn();
+    socket.emit('data', Buffer.concat(all(['b', 'c', 'd', 'e', 'f'])));
+    expect([fed(), read.slice(5)]).toEqual([3, ['part', 'a', 'b', 'c', 'd', 'e']]);
+    while (read.length < 12) await turn();
+    expect(read.at(-1)).toBe('f');
+  });
+
+  it('after one that ends the connection are not given', () => {
+    const { client, socket, fed } = connection();
+    const read: string[] = [];
+    onMessages(client as unknown as ws.WebSocket, socket as unknown as Socket, (data) => {
+      read.push(String(data));
+      socket.destroyed = true;
+    });
+    const key = Buffer.from([1, 2, 3, 4]);
+    const [one, two] = ['one', 'two'].map((text) => frame(opcodes.binary, Buffer.from(text), key));
+    socket.emit('data', Buffer.concat([one!, two!, two!.subarray(0, 7)]));
+    expect([fed(), read]).toEqual([0, ['one']]);
+  });
+
+  it('without a mask, with reserved bits, or with too few bytes are left to the library', () => {
     const key = Buffer.from([9, 8, 7, 6]);
     const good = frame(opcodes.binary, bytes(200, 3), key);
-    expect(wholeMessage(Buffer.from(good))).toEqual(bytes(200, 3));
+    expect(firstMessage(Buffer.from(good))).toEqual(bytes(200, 3));
+    expect(firstMessage(Buffer.concat([good, good.subarray(0, 7)]))).toEqual(bytes(200, 3));
     const changed = (at: number, value: number) =>
       Buffer.concat([good.subarray(0, at), Buffer.from([value]), good.subarray(at + 1)]);
     for (const bad of [
@@ -151,15 +136,13 @@ describe('messages of a client', () => {
       changed(1, 126),
       changed(1, 0xff),
       changed(3, 201),
-      changed(3, 199),
       good.subarray(0, good.length - 1),
       good.subarray(0, 3),
       good.subarray(0, 1),
       Buffer.alloc(0),
-      Buffer.concat([good, Buffer.alloc(1)]),
       frame(opcodes.binary, bytes(100, 3), key, { form: 1 }),
       frame(opcodes.binary, bytes(70_000, 3), key),
     ])
-      expect(wholeMessage(Buffer.from(bad))).toBeNull();
+      expect(firstMessage(Buffer.from(bad))).toBeNull();
   });
 });
