@@ -10,16 +10,8 @@ import { FakeGpuHost, fourH100, generations, type Scenario } from '../../fakes/s
 import { hazards } from '../../gpu/nvidia/hazards.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const sources = [
-  'confine',
-  'detached_thread',
-  'gpu_helper_main',
-  'gpu_loop',
-  'library_probe',
-  'nvml_events',
-  'nvml_library',
-  'nvml_reader',
-];
+// As binding.gyp has them.
+const sources = ['confine', 'gpu_helper_main', 'unit_gpu'];
 const kinds = ['address,undefined', 'thread'];
 const findings = /AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:/;
 
