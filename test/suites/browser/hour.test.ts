@@ -15,7 +15,7 @@ import { seriousFaults, useBrowser } from './support.js';
 
 const use = useBrowser();
 const hostCount = 240;
-const within = { timeout: 120_000 };
+const within = { timeout: 240_000 };
 
 async function shot(page: Page, name: string): Promise<void> {
   const folder = process.env.HIVEPULSE_SHOTS;
