@@ -1,4 +1,4 @@
-import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KeptFiles } from '../../lib/io/kept-files.js';
@@ -6,6 +6,13 @@ import { temporaryDirectory } from '../harness/leftovers.js';
 
 const most = 256;
 const open = () => readdirSync('/proc/self/fd').length;
+const linkOf = (fd: string): string | null => {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return null;
+  }
+};
 
 describe.skipIf(process.platform !== 'linux')('files that are kept open (needs Linux)', () => {
   const { path: directory, remove } = temporaryDirectory('kept');
@@ -44,6 +51,18 @@ describe.skipIf(process.platform !== 'linux')('files that are kept open (needs L
       return open() - before;
     };
     expect([after(256), after(200), after(56)]).toEqual([2, 2, 1]);
+  });
+
+  it('are read by the descriptor that is kept, and not opened anew', () => {
+    const files = new KeptFiles();
+    // What is opened gets the lowest number that is free.
+    const lower = openSync(at(4), 'r');
+    const placeOf = (path: string) => readdirSync('/proc/self/fd').filter((fd) => linkOf(fd) === path);
+    expect(files.read(at(5), 100)).toBe('first 5');
+    const place = placeOf(at(5));
+    closeSync(lower);
+    expect(files.read(at(5), 100)).toBe('first 5');
+    expect([place.length, placeOf(at(5))]).toEqual([1, place]);
   });
 
   it('are cut where they are longer, and another that took the name of one is read, or its error given', () => {

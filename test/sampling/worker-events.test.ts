@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type ReportedEnds, ReportedStore, workerRunKey } from '../../lib/sampling/reported.js';
@@ -145,11 +145,9 @@ describe('the note of what was reported, by events', () => {
     const directory = temporaryDirectory();
     onTestFinished(() => directory.remove());
     const open = (onFailure: (error: unknown) => void = failed) => ReportedStore.open(directory.path, 'h1', onFailure);
-    const written = () => {
-      const [folder = ''] = readdirSync(directory.path);
-      return JSON.parse(readFileSync(join(directory.path, folder, 'h1.json'), 'utf8')).workers;
-    };
-    return { directory, open, written, store: await open() };
+    const path = () => join(directory.path, readdirSync(directory.path)[0] as string, 'h1.json');
+    const written = () => JSON.parse(readFileSync(path(), 'utf8')).workers;
+    return { directory, open, path, written, store: await open() };
   };
   const mark = (worker: string, oomKills: number, exited = false) => ({ worker, exited, oomKills });
 
@@ -177,6 +175,46 @@ describe('the note of what was reported, by events', () => {
       true,
       false,
     ]);
+  });
+
+  it('of another form counts as none, and of its entries those that are whole', async () => {
+    const { open, path, store } = await opened();
+    expect(store.continued).toBe(false);
+    const whole = [
+      ['a', true, 3],
+      ['b', false, 2],
+    ];
+    const torn = [['c', 1, 2], [7, true, 2], ['d', true, 1.5], ['e', true], { 0: 'f', 1: true, 2: 3 }, 'ghi', 7, null];
+    writeFileSync(path(), JSON.stringify({ workers: [...torn, ...whole] }));
+    const read = await open();
+    expect(read.continued).toBe(true);
+    expect(['a', 'b', 'c', 'd', 'e', 'f'].map((name) => read.oomKills(name))).toEqual([3, 2, 0, 0, 0, 0]);
+    expect([read.exited('a'), read.exited('b'), read.exited('e')]).toEqual([true, false, false]);
+    expect(JSON.parse(readFileSync(path(), 'utf8'))).toEqual({ schema: 1, workers: whole });
+    for (const text of ['', '{"workers"', 'null']) {
+      writeFileSync(path(), text);
+      expect([text, (await open()).continued]).toEqual([text, false]);
+    }
+    writeFileSync(path(), '{"workers":{"a":1}}');
+    expect((await open()).oomKills('a')).toBe(0);
+  });
+
+  it('that cannot be read is not replaced: the caller learns why', async () => {
+    const { open, path } = await opened();
+    rmSync(path());
+    mkdirSync(path());
+    await expect(open()).rejects.toThrow();
+    rmSync(path(), { recursive: true });
+    writeFileSync(path(), ' '.repeat(2 * 1024 * 1024));
+    await expect(open()).rejects.toThrow();
+  });
+
+  it('has no more workers than exits are kept, the newest', async () => {
+    const { store } = await opened();
+    for (let i = 0; i <= 2000; i += 1) store.sent(i, mark(`w${i}`, 1));
+    store.acknowledged(2000);
+    expect([0, 1, 2000].map((i) => store.oomKills(`w${i}`))).toEqual([0, 1, 1]);
+    await store.flush(5000);
   });
 
   it('is written again for what is acknowledged while it is written, and a failure is said and costs nothing', async () => {

@@ -13,7 +13,7 @@ function prepared() {
   const clock = new ManualClock();
   const tree = new MemoryTree();
   const put = (pid: number, namespace: number, address: string): void => {
-    tree.links.set(`/proc/${pid}/ns`, [`net:[${namespace}]`, `pid:[1${namespace}]`]);
+    tree.links.set(`/proc/${pid}/ns`, [`pid:[1${namespace}]`, `net:[${namespace}]`]);
     tree.write(`/proc/${pid}/net/fib_trie`, trie(address));
   };
   const reader = new NamespaceAddresses({ procRoot: '/proc', openFiles: () => tree.reader(clock), clock });
@@ -108,6 +108,42 @@ describe('addresses of namespaces', () => {
     expect(await look()).toEqual({});
     reader.close();
     expect(tree.readers.map(({ closed }) => closed)).toEqual([true]);
+  });
+
+  it('are read when they are due, whatever was looked at in between', async () => {
+    const { clock, put, look, reads } = prepared();
+    put(11, 5, '172.17.0.2');
+    put(12, 6, '172.17.0.3');
+    await look(11);
+    await clock.advance(3000);
+    await look(11, 12);
+    expect(reads()).toBe(2);
+    await clock.advance(2000);
+    await look(11, 12);
+    expect(reads()).toBe(4);
+  });
+
+  it('are not known of a process that is gone, whose number another has by now, or that was given up meanwhile', async () => {
+    const { clock, tree, put, reader, look } = prepared();
+    put(11, 5, '172.17.0.2');
+    put(14, 8, '172.17.0.4');
+    tree.write('/proc/15/net/fib_trie', trie('172.17.0.5'));
+    tree.hangs.add('/proc/14/net/fib_trie');
+    reader.update([11, 15, 14].map((pid) => ({ pid, startTicks: 1 })));
+    await settle();
+    put(14, 9, '172.17.0.6');
+    reader.update([{ pid: 11, startTicks: 1 }]);
+    tree.hangs.clear();
+    await reader.look();
+    expect(Object.fromEntries(reader.addresses)).toEqual({ 5: ['172.17.0.2'] });
+    // A namespace that hangs stays what it was.
+    tree.hangs.add('/proc/11/ns');
+    await clock.advance(5000);
+    reader.update([{ pid: 11, startTicks: 1 }]);
+    await clock.advance(3000);
+    expect(Object.fromEntries(reader.addresses)).toEqual({ 5: ['172.17.0.2'] });
+    tree.hangs.clear();
+    expect(await look(11)).toEqual({ 5: ['172.17.0.2'] });
   });
 
   it('are those of both kinds, and none where one of the files hangs before they were known', async () => {

@@ -131,4 +131,24 @@ describe('processes that are looked at', () => {
     expect(seen.dueAt(60_001, 60_000)).toEqual([]);
     expect(seen.dueAt(70_000, 10_000)).toEqual([1, 2]);
   });
+
+  it('are due as long as they are young, also once they were read, and however late the first look after them is', () => {
+    const seen = of();
+    seen.take([process(1)], 0);
+    expect(seen.dueAt(0, 60_000)).toEqual([1]);
+    // Alone, and not read yet.
+    expect(seen.dueAt(20_000, 60_000)).toEqual([1]);
+    readAll(seen);
+    expect([seen.dueAt(20_001, 60_000), seen.dueAt(20_002, 60_000)]).toEqual([[], []]);
+    seen.take([process(1), process(2)], 21_000);
+    expect(seen.dueAt(21_000, 60_000)).toEqual([2]);
+    readAll(seen);
+    expect([seen.dueAt(22_000, 60_000), seen.dueAt(23_000, 60_000), seen.dueAt(31_000, 60_000)]).toEqual([
+      [2],
+      [2],
+      [],
+    ]);
+    seen.take([process(1), process(2), process(3)], 32_000);
+    expect(seen.dueAt(50_000, 60_000)).toEqual([3]);
+  });
 });

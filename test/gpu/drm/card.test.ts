@@ -31,6 +31,8 @@ describe('what the files of a card said', () => {
       ['ones', '4294967295'],
       ['long', '18446744073709551615'],
       ['below', '-5'],
+      ['before', 'x-5'],
+      ['behind', '-5x'],
       ['refused', EACCES],
       ['gone', ENOENT],
       ['words', 'in reset'],
@@ -48,6 +50,7 @@ describe('what the files of a card said', () => {
     expect(reading.number('busy', 2)).toEqual({ value: 3.5 });
     expect(reading.number('refused')).toMatchObject({ reason: { name: 'noPermission' } });
     expect(reading.number('below', 5, true)).toEqual({ value: -1 });
+    for (const name of ['before', 'behind']) expect(reading.number(name, 1, true)).toHaveProperty('reason');
     const malformed = { name: 'other', code: 'IMPLAUSIBLE', text: 'the driver gives no number' };
     expect([reading.number('below'), reading.number('words')]).toEqual([{ reason: malformed }, { reason: malformed }]);
     const all = (text: string) => ({ reason: { ...malformed, text: `the driver says ${text}` } });
@@ -73,6 +76,7 @@ describe('what the files of a card said', () => {
     expect(reading.first(['gone', 'never'])).toMatchObject({ reason: { name: 'notSupported' } });
     expect(reading.first([])).toMatchObject({ reason: { name: 'notSupported' } });
     expect(reading.first(['below'], 1, true)).toEqual({ value: -5 });
+    expect(reading.first(['below'])).toMatchObject({ reason: { code: 'IMPLAUSIBLE' } });
   });
 
   it('is a byte of a binary file where it has one', () => {
@@ -176,10 +180,13 @@ describe('reading a card in passes', () => {
       let listed = 0;
       await this.card.settle({
         readKept: async (all: readonly string[]) => all.map((path) => this.result(path)),
-        list: async () => {
+        list: async (directories: readonly string[]) => {
           listed += 1;
           const { entries } = this;
-          return [typeof entries === 'number' ? entries : entries.map((name) => ({ name, isDirectory: true }))];
+          return directories.map((each) => {
+            if (each !== `${directory}/device/hwmon`) return ENOENT;
+            return typeof entries === 'number' ? entries : entries.map((name) => ({ name, isDirectory: true }));
+          });
         },
       } as never);
       const asked = paths.map((path) => path.replace(`${directory}/`, '').replace('device/hwmon/', ''));
@@ -258,7 +265,10 @@ describe('reading a card in passes', () => {
     const scene = new Scene();
     scene.files = { ...scene.files, vram: ENOENT, errors: EBUSY };
     expect(known((await scene.pass()).reading, 'vram', 'errors')).toEqual(['notSupported', 'notReady']);
-    expect((await scene.pass()).asked).toEqual(['busy', 'errors', 'hwmon2/temp']);
+    scene.uevent = ENOENT;
+    const again = await scene.pass();
+    expect([again.asked, again.listed]).toEqual([['busy', 'errors', 'hwmon2/temp'], 0]);
+    expect(known(again.reading, 'busy')).toEqual(['1']);
     scene.files = { ...scene.files, vram: '2', errors: '4' };
     expect(known((await scene.pass()).reading, 'vram', 'errors')).toEqual(['notSupported', '4']);
     for (let i = 3; i < 10; i += 1) expect((await scene.pass()).asked).toEqual(['busy', 'hwmon2/temp']);
@@ -294,6 +304,28 @@ describe('reading a card in passes', () => {
     for (let i = 1; i < 10; i += 1) expect((await bare.pass()).listed).toBe(0);
     bare.entries = ['hwmon2'];
     expect(known((await bare.pass()).reading, 'hwmon/temp')).toEqual(['5']);
+  });
+
+  it('has the sensors of the first directory that is one', async () => {
+    const scene = new Scene();
+    scene.entries = ['a', 'ahwmon1', 'hwmon10x', 'hwmon12'];
+    scene.files = { ...scene.files, 'hwmon12/temp': '9' };
+    const given = splitDevice(scene.card.begin(0));
+    expect(scene.card.isUnsettled).toBe(false);
+    scene.card.end(given.map((path) => scene.result(path)));
+    expect(scene.card.isUnsettled).toBe(true);
+    expect(known((await scene.pass()).reading, 'hwmon/temp')).toEqual(['notSupported']);
+    const found = new Scene();
+    Object.assign(found, { entries: scene.entries, files: scene.files });
+    expect(known((await found.pass()).reading, 'hwmon/temp', 'hwmon/label')).toEqual(['9', 'notSupported']);
+  });
+
+  it('looks for its sensors no more once they are found, though a file fails', async () => {
+    const scene = new Scene();
+    scene.files = { ...scene.files, errors: EBUSY, 'hwmon2/label': ENOENT };
+    const listed: number[] = [];
+    for (let i = 0; i < 12; i += 1) listed.push((await scene.pass()).listed);
+    expect(listed).toEqual([1, ...Array(11).fill(0)]);
   });
 
   it('that gives no answer at all is out of reach, and one whose files all fail says how', async () => {
