@@ -98,7 +98,7 @@ const compileForGuest = (files) =>
   spawnSync(process.execPath, [vitest, 'list', '--config', 'vitest.cgroup.config.ts', ...files], {
     cwd: root,
     stdio: 'ignore',
-    timeout: 120_000,
+    timeout: 600_000,
   });
 
 async function runInGuest(suite, files, out) {
