@@ -1,5 +1,5 @@
 import { sortKeyOf, type WorkerSort } from '../contract/fields/sorts.js';
-import { servesModel } from '../contract/models.js';
+import { modelsOf, servesModel } from '../contract/models.js';
 import { holds } from './capacity.js';
 import { type Indexes, labelPair } from './indexes.js';
 import type { GpuQuery, HiveQuery, WorkerQuery } from './queries.js';
@@ -104,7 +104,7 @@ export function listWorkers(indexes: Indexes, query: WorkerQuery): Slice<WorkerR
   const matches = (worker: WorkerRecord): boolean => {
     const { current: sample, hive } = worker;
     return (
-      (model === undefined || (model === null ? sample.model === null : servesModel(sample, model))) &&
+      (model === undefined || (model === null ? modelsOf(sample).length === 0 : servesModel(sample, model))) &&
       (query.state === undefined || sample.state === query.state) &&
       (query.group === undefined || sample.group === query.group) &&
       (query.hive === undefined || hive.id === query.hive) &&

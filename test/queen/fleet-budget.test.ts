@@ -94,15 +94,30 @@ describe('the memory of a fleet', () => {
       bytes: GiB / 2,
       warning: expect.stringContaining('--max-old-space-size=512'),
     });
+    // A fifth more is what Node.js adds by itself.
+    expect(heapLimit(1200, 2000)).toEqual({ bytes: 1000, warning: null });
+    expect(heapLimit(1201, 2000)).toMatchObject({ bytes: 1000, warning: expect.any(String) });
   });
 
   it('is a share of the heap, and the parts leave a third of it for what is under way', () => {
     for (const heap of [256, 1024, 2048, 4096].map((mebibytes) => mebibytes * 1024 ** 2)) {
-      const { fleetBytes, hiveBytes, eventBytes, reservationBytes, streamBytes } = memoryLimits(heap);
-      expect(fleetBytes + eventBytes + reservationBytes + streamBytes).toBeLessThan((heap * 2) / 3);
-      expect(hiveBytes * 4).toBeLessThanOrEqual(fleetBytes);
+      const { hiveBytes, ...parts } = memoryLimits(heap);
+      expect(Object.values(parts).reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan((heap * 2) / 3);
+      expect(hiveBytes * 4).toBeLessThanOrEqual(parts.fleetBytes);
     }
   });
+
+  it.each([
+    [256, 16, 5],
+    [1024, 30, 20],
+    [4096, 64, 32],
+  ])(
+    'of %d MiB is at least 16 and at most 64 MiB for one hive, and at most 32 for what is missing',
+    (heap, hive, missing) => {
+      const { hiveBytes, missingBytes } = memoryLimits(heap * 1024 ** 2);
+      expect([hiveBytes, missingBytes].map((bytes) => Math.floor(bytes / 1024 ** 2))).toEqual([hive, missing]);
+    },
+  );
 });
 
 describe('what a hive is charged', () => {

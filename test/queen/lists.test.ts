@@ -125,7 +125,7 @@ function workersOf(all: Everything, { model, labels, minFreeVramBytes, sort, ...
   const found = all.workers.filter(
     (worker) =>
       Object.entries(fields).every(([name, value]) => worker[name as 'state'] === value) &&
-      (model === undefined || (model === null ? worker.model === null : modelsOf(worker).includes(model))) &&
+      (model === undefined || (model === null ? modelsOf(worker).length === 0 : modelsOf(worker).includes(model))) &&
       hasLabels(labelsOf(worker), labels) &&
       (minFreeVramBytes === undefined || hasRoom(all, worker, minFreeVramBytes)),
   );
@@ -163,6 +163,105 @@ describe('lists of a fleet', () => {
         expect(queen.snapshot()).toMatchObject({ hives: all.hives, workers: all.workers });
       }),
       { numRuns: portion(320) },
+    );
+  });
+
+  /** Three hosts that differ in all that can be asked for. */
+  const seedOf = (id: HiveSeed['id'], at: number): HiveSeed => ({
+    ...{
+      id,
+      liveness: livenesses[at]!,
+      state: at === 1 ? 'draining' : 'ready',
+      labels: { zone: at === 0 ? 'x' : 'y' },
+    },
+    gpus: [0, 1, 2].map((i) => ({
+      health: someHealths[(at + i) % 2]!,
+      memoryUsedBytes: [0, gib(20), null][(at + i) % 3]!,
+    })),
+    workers: ['a/z', 'embed/1', 'llm/1', 'llm/10', 'llm/2'].map((worker, i) => ({
+      ...{ id: worker, model: (['m', null, 'M2', 'm', null] as const)[(at + i) % 5]! },
+      models: i === 2 ? ['alias', 'm2'] : null,
+      ...{ state: someStates[(at + i) % 4]!, ready: null, labels: i === at ? { zone: 'x' } : {} },
+      ...{ cpuPercent: [5, null, 5, 90][(at + i) % 4]!, gpu: i === 4 ? null : i },
+    })) as unknown as HiveSeed['workers'],
+  });
+  const seeds = (['b', 'aa', 'c'] as const).map((id, at) => seedOf(id, at));
+  const total = gpuSample('GPU').memoryTotalBytes!;
+
+  /** Each of them alone, and any two of different names together. */
+  function pairsOf<Q extends object>(filters: readonly Q[]): Q[] {
+    const pairs = filters.flatMap((a, i) => filters.slice(i + 1).map((b) => ({ ...a, ...b })));
+    return [{} as Q, ...filters, ...pairs.filter((pair) => Object.keys(pair).length === 2)];
+  }
+
+  it('page through what matches any two filters', () => {
+    const queen = queenOf(seeds);
+    const all = everything(queen, seeds);
+    const ofBoth = [...livenesses.map((liveness) => ({ liveness })), ...['aa', 'c', 'gone'].map((hive) => ({ hive }))];
+    const labels = [{ labels: { zone: 'x' } }, { labels: { zone: 'y' } }, { labels: { team: 'x' } }];
+    const workerFilters: WorkerQuery[] = [
+      ...ofBoth,
+      ...labels,
+      ...['m', 'alias', 'm2', null].map((model) => ({ model })),
+      ...someStates.map((state) => ({ state })),
+      ...['llm', 'embed'].map((group) => ({ group })),
+      ...[0, total - gib(20), total - gib(20) + 1, total].map((minFreeVramBytes) => ({ minFreeVramBytes })),
+      ...(['cpuPercent', '-cpuPercent'] as const).map((sort) => ({ sort })),
+    ];
+    for (const query of pairsOf(workerFilters))
+      expect(
+        pagesOf((each) => queen.workers(each), query, 2).map(({ key }) => key),
+        JSON.stringify(query),
+      ).toEqual(workersOf(all, query).map(({ key }) => key));
+    const gpuFilters: GpuQuery[] = [
+      ...ofBoth,
+      ...someHealths.map((health) => ({ health })),
+      ...[0, total - gib(20), total - gib(20) + 1].map((minFreeBytes) => ({ minFreeBytes })),
+    ];
+    for (const query of pairsOf(gpuFilters)) {
+      const { minFreeBytes, ...fields } = query;
+      const fits = (gpu: GpuView) =>
+        Object.entries(fields).every(([name, value]) => gpu[name as 'hive'] === value) &&
+        (minFreeBytes === undefined || (gpu.freeBytes !== null && gpu.freeBytes >= minFreeBytes));
+      expect(
+        pagesOf((each) => queen.gpus(each), query, 2),
+        JSON.stringify(query),
+      ).toEqual(all.gpus.filter(fits));
+    }
+    const states = (['ready', 'draining'] as const).map((state) => ({ state }));
+    for (const query of pairsOf<HiveQuery>([...livenesses.map((liveness) => ({ liveness })), ...labels, ...states])) {
+      const { labels: asked, ...fields } = query;
+      const fits = (hive: HiveView) =>
+        Object.entries(fields).every(([name, value]) => hive[name as 'state'] === value) &&
+        hasLabels(hive.labels, asked);
+      expect(
+        pagesOf((each) => queen.hives(each), query, 1),
+        JSON.stringify(query),
+      ).toEqual(all.hives.filter(fits));
+    }
+  });
+
+  it('a worker that holds a GPU which its host does not list has no room on it', () => {
+    const queen = new TestQueen();
+    queen.hear('a', 1, { workers: [workerSample('llm/1', onGpu('GPU-gone'))] });
+    expect(queen.workers({ minFreeVramBytes: 0 }).items).toEqual([]);
+  });
+
+  it.each(['7', '{}', '["key",null,"a"]', '["key","x","a","b"]', '["key",null,"a",7]', '["key",null,7,8]', 'x'])(
+    'a cursor that no query gave is refused: %s',
+    (text) => {
+      const cursor = Buffer.from(text).toString('base64url');
+      expect(() => new TestQueen().workers({ cursor })).toThrowError(
+        expect.objectContaining({ code: 'INVALID_OPTION', subject: 'cursor' }),
+      );
+    },
+  );
+
+  it('a page has a thousand items at most', () => {
+    const queen = new TestQueen();
+    expect(queen.workers({ limit: 1000 }).items).toEqual([]);
+    expect(() => queen.workers({ limit: 1001 })).toThrowError(
+      expect.objectContaining({ code: 'INVALID_OPTION', subject: 'limit' }),
     );
   });
 
