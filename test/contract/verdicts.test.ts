@@ -54,7 +54,7 @@ describe('a heartbeat with one thing wrong', () => {
   it.each([
     ['workers.0.id', 'is not group/instance', { workers: [{ ...workerOf('llm/0'), instance: '1' }] }],
     ['workers.1.id', 'is there twice', { workers: [workerOf('llm/0'), workerOf('llm/0')] }],
-    ['gpus.1.uuid', 'is there twice', { gpus: [gpuOf('GPU-0'), gpuOf('GPU-0')] }],
+    ['gpus.1.uuid', 'is there twice', { gpus: [gpuOf('GPU-0'), gpuOf('GPU-0', { memoryTotalBytes: 16e9 })] }],
     ['events.0.detail', 'characters of JSON', { events: [eventOfLength(maxDetailLength + 1)] }],
     ['events.0.kind', 'only a queen may report', { events: [eventOf(1, { kind: 'hiveRemoved' as never })] }],
     [

@@ -139,13 +139,13 @@ it('a GPU is named as its driver names it, and by its index on the host; what it
 
 it('a process is on the GPU that its driver says, and one with a pid that no kernel gives out is none', () => {
   const devices = [gpu({}), gpu({}, { index: 1, uuid: 'GPU-1' })];
-  const held = (device: number, pid: number) => ({ device, pid, bytes: pid, utilization: 7 });
+  const held = (device: number, pid: number) => ({ device, pid, bytes: pid, utilization: pid - 5 });
   const processes = [held(1, 11), held(0, 12), held(0, 4), held(0, 5)];
   const isPid = (pid: number) => pid > 10;
   const found = assemble(reportOf(devices, { processes }), new GpuIdentities(), 0, isPid);
   expect(found.processes).toEqual([
     { gpuUuid: 'GPU-0', pid: 12, memoryUsedBytes: 12, utilizationPercent: 7 },
-    { gpuUuid: 'GPU-1', pid: 11, memoryUsedBytes: 11, utilizationPercent: 7 },
+    { gpuUuid: 'GPU-1', pid: 11, memoryUsedBytes: 11, utilizationPercent: 6 },
   ]);
   const message = 'GPU 0: processes: the driver lists pid 4, 5';
   expect(found.faults).toEqual([
