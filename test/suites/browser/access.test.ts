@@ -73,7 +73,7 @@ describe('the page for everybody', () => {
         if ('isMobile' in context && search.includes('view=')) expect(above, search).toBeLessThan(0.2);
       }
     },
-    180_000,
+    600_000,
   );
 
   it('has no serious fault: dark phone, help and login', async () => {

@@ -100,7 +100,7 @@ describe('an operator’s hour', () => {
     await expect.poll(() => page.locator('.fleet-bar').innerText(), within).toMatch(/Hives\s+240/);
     await expect.poll(() => page.locator('.attention').count()).toBe(0);
     expect(await operator.cli('attention')).toContain('nothing needs attention');
-    expect(await page.title()).toBe('hivepulse');
+    await expect.poll(() => page.title(), within).toBe('hivepulse');
     await operator.draw('1-well');
 
     // A host dies.
