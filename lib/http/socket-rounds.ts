@@ -36,7 +36,7 @@ interface Taken {
 
 /**
  * Reads the sockets of many hives together, a hundred times a second. A turn of the event loop for each message costs more
- * than all that is done with a small one: 10,000 hives take a sixth of a core less so.
+ * than all that is done with a small one: 10,000 hives take a sixth less CPU so.
  *
  * Node has its socket back with the first chunk that is not simply a message, at its end, and where it fails.
  */
