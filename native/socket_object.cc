@@ -8,7 +8,7 @@ namespace hivepulse {
 
 namespace {
 
-constexpr std::size_t read_numbers = sizeof(SocketRead) / sizeof(std::int32_t);
+constexpr std::size_t kReadNumbers = sizeof(SocketRead) / sizeof(std::int32_t);
 
 bool IsArrayOf(const Napi::Value& value, napi_typedarray_type type) {
   return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == type;
@@ -59,7 +59,7 @@ Napi::Value SocketObject::Read(const Napi::CallbackInfo& info) {
   Napi::Uint8Array bytes = bytes_.Value();
   Napi::Int32Array reads = reads_.Value();
   const std::size_t count = reader_->Read(bytes.Data(), bytes.ByteLength(), reinterpret_cast<SocketRead*>(reads.Data()),
-                                          reads.ElementLength() / read_numbers);
+                                          reads.ElementLength() / kReadNumbers);
   return Napi::Number::New(info.Env(), static_cast<double>(count));
 }
 

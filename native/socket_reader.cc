@@ -1,6 +1,5 @@
 #include "socket_reader.h"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,7 +13,7 @@ namespace hivepulse {
 namespace {
 
 /// Of one call of epoll_wait(2).
-constexpr std::size_t most_events = 256;
+constexpr std::size_t kMostEvents = 256;
 
 /// Number and descriptor of a socket in what epoll(7) keeps for it.
 std::uint64_t Pack(int descriptor, std::int32_t id) {
@@ -43,9 +42,9 @@ int SocketReader::Add(int descriptor, std::int32_t id) {
 void SocketReader::Remove(int descriptor) { epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr); }
 
 std::size_t SocketReader::Read(std::uint8_t* bytes, std::size_t capacity, SocketRead* reads, std::size_t most) const {
-  std::array<epoll_event, most_events> events;
+  std::array<epoll_event, kMostEvents> events;
   // None is asked for that there is no room to read.
-  const std::size_t room = std::min({most, events.size(), capacity / one_read_bytes});
+  const std::size_t room = std::min({most, events.size(), capacity / kOneReadBytes});
   if (room == 0) return 0;
   const int found = epoll_wait(epoll_, events.data(), static_cast<int>(room), 0);
   std::size_t count = 0;
@@ -56,7 +55,7 @@ std::size_t SocketReader::Read(std::uint8_t* bytes, std::size_t capacity, Socket
     const bool has_failed = (events[static_cast<std::size_t>(i)].events & EPOLLERR) != 0;
     ssize_t length = 0;
     if (!has_failed) {
-      length = recv(DescriptorOf(packed), bytes + at, one_read_bytes, MSG_DONTWAIT);
+      length = recv(DescriptorOf(packed), bytes + at, kOneReadBytes, MSG_DONTWAIT);
       if (length < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     }
     reads[count++] = {IdOf(packed), static_cast<std::int32_t>(at),

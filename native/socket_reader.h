@@ -33,12 +33,12 @@ class SocketReader {
   int Add(int descriptor, std::int32_t id);
   void Remove(int descriptor);
 
-  /// Reads each socket once that has something: at most `most`, and as many as `capacity` has `one_read_bytes`. What
+  /// Reads each socket once that has something: at most `most`, and as many as `capacity` has `kOneReadBytes`. What
   /// was left out comes first the next time. Gives how many of `reads` are filled.
   std::size_t Read(std::uint8_t* bytes, std::size_t capacity, SocketRead* reads, std::size_t most) const;
 
   /// Most of one socket at a time, as libuv has it.
-  static constexpr std::size_t one_read_bytes = 65536;
+  static constexpr std::size_t kOneReadBytes = 65536;
 
  private:
   explicit SocketReader(int epoll) : epoll_(epoll) {}

@@ -1,4 +1,4 @@
-/// What reads files of the kernel, without napi. See binding.gyp.
+/// What reads files of the kernel and sockets, without napi. See binding.gyp.
 #include "blocking_files.cc"
 #include "cgroup_parse.cc"
 #include "cgroup_reader.cc"

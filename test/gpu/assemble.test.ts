@@ -5,24 +5,12 @@ import { assemble } from '../../lib/gpu/assemble.js';
 import { GpuIdentities } from '../../lib/gpu/identities.js';
 import { gpuReason } from '../../lib/gpu/reasons.js';
 import type { GpuReport, ReportedGpu, ReportedValues } from '../../lib/gpu/report.js';
+import { reportedGpu } from './reported-gpu.js';
 
 const GiB = 2 ** 30;
 
-const gpu = (values: Partial<ReportedValues>, changes: Partial<ReportedGpu> = {}): ReportedGpu => ({
-  index: 0,
-  uuid: 'GPU-0',
-  parentUuid: '',
-  name: 'card',
-  busId: '',
-  computeCapability: '',
-  unifiedMemory: false,
-  unreachable: null,
-  values,
-  reasons: {},
-  problems: [],
-  processesKnown: true,
-  ...changes,
-});
+const gpu = (values: Partial<ReportedValues>, changes: Partial<ReportedGpu> = {}): ReportedGpu =>
+  reportedGpu(0, { busId: '', values, ...changes });
 
 const read = (values: Partial<ReportedValues>, held: readonly (number | null)[]) => {
   const processes = held.map((bytes, i) => ({ device: 0, pid: 100 + i, bytes, utilization: null }));

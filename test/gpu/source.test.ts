@@ -3,22 +3,10 @@ import { gpuReason } from '../../lib/gpu/reasons.js';
 import type { GpuReport, ReportedGpu } from '../../lib/gpu/report.js';
 import { createGpuSource } from '../../lib/gpu/source.js';
 import type { GpuReader, GpuVendor, VendorReading } from '../../lib/gpu/vendor.js';
+import { reportedGpu } from './reported-gpu.js';
 
-const gpu = (index: number, changes: Partial<ReportedGpu> = {}): ReportedGpu => ({
-  index,
-  uuid: `gpu-${index}`,
-  parentUuid: '',
-  name: 'card',
-  busId: `0000:0${index}:00.0`,
-  computeCapability: '',
-  unifiedMemory: false,
-  unreachable: null,
-  values: { memoryTotalBytes: 100, memoryUsedBytes: 40 },
-  reasons: {},
-  problems: [],
-  processesKnown: true,
-  ...changes,
-});
+const gpu = (index: number, changes: Partial<ReportedGpu> = {}): ReportedGpu =>
+  reportedGpu(index, { uuid: `gpu-${index}`, values: { memoryTotalBytes: 100, memoryUsedBytes: 40 }, ...changes });
 const working = (devices: readonly ReportedGpu[], processes: GpuReport['processes'] = []): VendorReading => ({
   status: 'working',
   reader: 'none',

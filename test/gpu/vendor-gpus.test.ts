@@ -6,22 +6,10 @@ import { type GpuReasonName, gpuReason, isUnsupported } from '../../lib/gpu/reas
 import type { GpuReport, ReportedGpu } from '../../lib/gpu/report.js';
 import type { VendorReading } from '../../lib/gpu/vendor.js';
 import { VendorGpus } from '../../lib/gpu/vendor-gpus.js';
+import { reportedGpu } from './reported-gpu.js';
 
-const gpu = (index: number, changes: Partial<ReportedGpu> = {}): ReportedGpu => ({
-  index,
-  uuid: `GPU-${index}`,
-  parentUuid: '',
-  name: 'card',
-  busId: `0000:0${index}:00.0`,
-  computeCapability: '',
-  unifiedMemory: false,
-  unreachable: null,
-  values: { memoryTotalBytes: 100 },
-  reasons: {},
-  problems: [],
-  processesKnown: true,
-  ...changes,
-});
+const gpu = (index: number, changes: Partial<ReportedGpu> = {}): ReportedGpu =>
+  reportedGpu(index, { values: { memoryTotalBytes: 100 }, ...changes });
 
 type Silent = Exclude<VendorReading['status'], 'working'>;
 
