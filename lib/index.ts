@@ -86,6 +86,7 @@ export {
   placementCandidates,
   type Refusal,
 } from './queen/placement.js';
+export { isSchedulable } from './queen/records.js';
 export {
   type HeartbeatOutcome,
   Registry,
@@ -97,7 +98,6 @@ export {
   canServe,
   isPlaceable,
   isReady,
-  isSchedulable,
   leastLoaded,
   load,
   pickBest,

@@ -2,7 +2,14 @@ import { isDeepStrictEqual } from 'node:util';
 import { holds } from './capacity.js';
 import type { HistoryStore } from './history.js';
 import { type Indexes, labelPair, namesOf } from './indexes.js';
-import { compareWorkers, type GpuRecord, type HiveRecord, type WorkerRecord, workerKey } from './records.js';
+import {
+  compareWorkers,
+  type GpuRecord,
+  type HiveRecord,
+  isSchedulable,
+  type WorkerRecord,
+  workerKey,
+} from './records.js';
 import { walkTotals } from './totals.js';
 
 /** Compares every index with the records themselves, both ways: nothing missing, nothing left over, all in order. */
@@ -26,6 +33,8 @@ class Audit {
 
   hive(id: string, hive: HiveRecord): void {
     if (hive.id !== id || !this.#indexes.hiveOrder.has(hive)) this.wrong.push(`hives: ${id} is missing from the order`);
+    const wrongRow = this.#indexes.rooms.audit(hive, isSchedulable(hive));
+    if (wrongRow !== null) this.wrong.push(`rooms: ${id} ${wrongRow}`);
     this.#ring(id, hive.ring);
     if (hive.workerOrder.length !== hive.workers.size) this.wrong.push(`${id}: order and map of workers differ`);
     hive.workerOrder.forEach((worker, i) => {
@@ -91,6 +100,7 @@ class Audit {
     }
     const counts: readonly (readonly [name: string, size: number, expected: number])[] = [
       ['hiveOrder', indexes.hiveOrder.size, hives.length],
+      ['rooms', indexes.rooms.size, hives.length],
       ['workerCount', indexes.workerCount, workers.length],
       ['gpuCount', indexes.gpuCount, gpus.length],
       ['byModel', sizes(indexes.byModel.sets.values()), names],

@@ -1,7 +1,7 @@
 import type { PlacementReply, PlacementRequest } from '../contract/api.js';
 import { freeBytes } from '../contract/free-bytes.js';
 import { HivepulseError } from '../util/errors.js';
-import { holdersOf, setRoom, walkRooms } from './host-room.js';
+import { walkRooms } from './host-room.js';
 import type { Indexes } from './indexes.js';
 import { type Candidate, type Fit, fitHost, type PlacementHost, type Refusal } from './placement.js';
 import type { GpuRecord, HiveRecord, WorkerRecord } from './records.js';
@@ -16,6 +16,7 @@ import {
   unusedMemory,
   unusedVram,
 } from './reservations.js';
+import { holdersOf } from './room-table.js';
 
 /** Candidates and refusals that a placement lists, each. */
 const maxListed = 1000;
@@ -45,7 +46,7 @@ export class CapacityTracker {
     if (this.reservations.ofHive(hive.id) !== undefined) return false;
     if (room.memoryBytes === memoryAvailableBytes) return true;
     for (const { current } of gpuOrder) if (current.memoryKind === 'unified') return false;
-    room.memoryBytes = memoryAvailableBytes;
+    this.#indexes.rooms.setMemory(hive, memoryAvailableBytes);
     return true;
   }
 
@@ -62,14 +63,12 @@ export class CapacityTracker {
     const key = request.idempotencyKey;
     const earlier = key === undefined ? undefined : this.reservations.withKey(key);
     if (earlier) return this.#placedBefore(earlier, request, nowMs);
-    const hives = this.#indexes.hives.values();
-    const walk = walkRooms(hives, request, maxListed, (hive) => this.#fit(hive, request));
-    const candidates = walk.best.map((hive) => this.#candidate(hive, request));
+    const walk = walkRooms(this.#indexes.rooms, request, { most: maxListed }, (hive) => this.#fit(hive, request));
     const refusals = walk.refused.map((hive) => this.#fit(hive, request) as Refusal);
     const held = request.reserveSeconds === undefined || walk.fits === 0 ? null : this.#claim(request, nowMs);
     if (held) this.reserve(held);
     return {
-      candidates,
+      candidates: [...walk.best],
       candidateCount: walk.fits,
       refusals,
       refusedCount: walk.refusedCount,
@@ -80,9 +79,10 @@ export class CapacityTracker {
   /** Room on the best host that may hold more reservations. */
   #claim(request: PlacementRequest, nowMs: number): ActiveReservation {
     const { bytes } = this.reservations;
-    const open = this.#hivesWithFewerReservations(maxPerHive);
-    const { best } = walkRooms(open, request, 1, (hive) => this.#fit(hive, request));
-    const held = best[0] === undefined ? null : claim(this.#candidate(best[0], request), request, nowMs);
+    const isOpen = (hive: HiveRecord) => (this.reservations.ofHive(hive.id)?.size ?? 0) < maxPerHive;
+    const fitWhole = (hive: HiveRecord) => this.#fit(hive, request);
+    const { best } = walkRooms(this.#indexes.rooms, request, { most: 1, isOpen }, fitWhole);
+    const held = best[0] === undefined ? null : claim(best[0], request, nowMs);
     if (held !== null && bytes + bytesOf(held) <= this.#maxBytes) return held;
     const what = held === null ? `${maxPerHive} on each host that fits` : `as much as memory allows`;
     throw new HivepulseError(
@@ -133,19 +133,8 @@ export class CapacityTracker {
     this.#nextExpiryMs = this.reservations.nextExpiryMs() ?? Number.POSITIVE_INFINITY;
   }
 
-  *#hivesWithFewerReservations(than: number): Generator<HiveRecord, void> {
-    for (const hive of this.#indexes.hives.values())
-      if ((this.reservations.ofHive(hive.id)?.size ?? 0) < than) yield hive;
-  }
-
   #fit(hive: HiveRecord, request: PlacementRequest): Fit | Refusal {
     return fitHost(this.hostOf(hive), request);
-  }
-
-  /** Of a host that fits. */
-  #candidate(hive: HiveRecord, request: PlacementRequest): Candidate {
-    const { hive: id, gpus, memoryAvailableBytes } = this.#fit(hive, request) as Fit;
-    return { hive: id, gpus, memoryAvailableBytes };
   }
 
   /** A host as placement sees it. */
@@ -183,7 +172,7 @@ export class CapacityTracker {
       }
       this.#indexes.gpusByFree.set(gpu, free);
     }
-    setRoom(hive, this.#memoryLeft(hive), held);
+    this.#indexes.rooms.set(hive, this.#memoryLeft(hive), held);
   }
 
   /** Host memory less what reservations hold of it; on unified memory that is also what they hold of the GPU. */

@@ -22,7 +22,7 @@ import { Indexes } from './indexes.js';
 import { allWorkers, listGpus, listHives, listWorkers, workersByFreeVram } from './lists.js';
 import { MissingItems, type MissingQueryOptions } from './missing.js';
 import type { GpuQuery, HiveQuery, Page, WorkerQuery } from './queries.js';
-import { type HiveRecord, type WorkerRecord, workerKey } from './records.js';
+import { type HiveRecord, isSchedulable, type WorkerRecord, workerKey } from './records.js';
 import {
   type Counts,
   checkRegistryOptions,
@@ -31,7 +31,7 @@ import {
   type RegistryOptions,
 } from './registry-options.js';
 import { type PickQuery, RequestRouting } from './request-routing.js';
-import { isReady, isSchedulable } from './scheduling.js';
+import { isReady } from './scheduling.js';
 import type { Kept } from './stream-merge.js';
 import { count } from './totals.js';
 import { gpuView, hiveView, workerView } from './views.js';

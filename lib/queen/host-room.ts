@@ -1,62 +1,21 @@
 import type { PlacementRequest } from '../contract/api.js';
-import type { Fit, Refusal } from './placement.js';
-import { compareText, type GpuRecord, type HiveRecord } from './records.js';
-import type { ActiveReservation } from './reservations.js';
-import { isPlaceable, isSchedulable } from './scheduling.js';
+import type { Candidate, Fit, Refusal } from './placement.js';
+import { compareText, type HiveRecord } from './records.js';
+import { gpuNumbers, type RoomTable, rowBits, rowNumbers } from './room-table.js';
 
-/** Numbers of a GPU in `HostRoom.gpus`. */
-const columns = 3;
+/** As `placementCandidates` scores a host, number by number; lower is better. */
+type Score = [number, number, number, number];
 
-/**
- * Brings the room of a host up to date; makes nothing where the number of its GPUs is what it was.
- * @param memoryBytes less what reservations hold.
- * @param promised reservations on it.
- */
-export function setRoom(
-  hive: HiveRecord,
-  memoryBytes: number | null,
-  promised: ReadonlySet<ActiveReservation> | undefined,
-): void {
-  const { room } = hive;
-  room.memoryBytes = memoryBytes;
-  room.workerCount = hive.workers.size + (promised?.size ?? 0);
-  room.unified = 0;
-  room.vendors.length = 0;
-  for (const { current } of hive.gpuOrder) {
-    const vendor = current.vendor ?? null;
-    if (!room.vendors.includes(vendor)) room.vendors.push(vendor);
-  }
-  let at = 0;
-  if (hive.gpusKnown !== 'none')
-    for (const gpu of hive.gpuOrder) {
-      const { health, memoryKind } = gpu.current;
-      if (gpu.freeBytes === null || !isPlaceable({ isParent: gpu.isParent, health })) continue;
-      room.gpus[at++] = gpu.freeBytes;
-      room.gpus[at++] = holdersOf(gpu, promised);
-      room.gpus[at++] = health === 'ok' ? 0 : 1;
-      if (memoryKind === 'unified') room.unified++;
-    }
-  room.gpus.length = at;
-}
-
-/** Workers that hold a GPU, or that it is reserved for. */
-export function holdersOf(gpu: GpuRecord, promised: ReadonlySet<ActiveReservation> | undefined): number {
-  let { workerCount } = gpu;
-  if (promised) for (const held of promised) if (held.gpuUuids.includes(gpu.current.uuid)) workerCount++;
-  return workerCount;
-}
-
-type Score = readonly [number, number, number, number];
-
-/** A host that fits, with its score: as `placementCandidates` scores it, number by number; lower is better. */
+/** A host that fits. `order`: of two that are scored alike the first is the better one. */
 interface Ranked {
   readonly hive: HiveRecord;
+  readonly order: number;
   readonly score: Score;
 }
 
 function compareRanked(a: Ranked, b: Ranked): number {
   for (let i = 0; i < 4; i++) if (a.score[i] !== b.score[i]) return a.score[i]! - b.score[i]!;
-  return compareText(a.hive.id, b.hive.id);
+  return a.order - b.order;
 }
 
 /** The best of what it is given, up to a number: a heap whose root is the worst that is kept. */
@@ -68,9 +27,14 @@ class Best {
     this.#most = most;
   }
 
-  add(ranked: Ranked): void {
+  /** Each has a higher order than those before. Keeps a copy of the score. */
+  add(hive: HiveRecord, order: number, [unwell, second, third, fourth]: Score): void {
     const heap = this.#heap;
-    if (heap.length < this.#most) {
+    const isFull = heap.length >= this.#most;
+    const worst = heap[0];
+    if (isFull && (worst === undefined || !isBelow(unwell, second, third, fourth, worst.score))) return;
+    const ranked: Ranked = { hive, order, score: [unwell, second, third, fourth] };
+    if (!isFull) {
       let at = heap.push(ranked) - 1;
       for (let parent = (at - 1) >> 1; at > 0 && compareRanked(heap[parent]!, ranked) < 0; parent = (at - 1) >> 1) {
         heap[at] = heap[parent]!;
@@ -79,7 +43,6 @@ class Best {
       heap[at] = ranked;
       return;
     }
-    if (heap.length === 0 || compareRanked(ranked, heap[0]!) >= 0) return;
     let at = 0;
     for (;;) {
       let child = 2 * at + 1;
@@ -97,40 +60,56 @@ class Best {
   }
 }
 
+function isBelow(unwell: number, second: number, third: number, fourth: number, score: Score): boolean {
+  if (unwell !== score[0]) return unwell < score[0];
+  if (second !== score[1]) return second < score[1];
+  return third === score[2] ? fourth < score[3] : third < score[2];
+}
+
 export interface Walk {
   /** The best first, as many as were asked. */
-  readonly best: readonly HiveRecord[];
+  readonly best: readonly Candidate[];
   /** Hosts that fit, and those that do not. */
   readonly fits: number;
   readonly refused: readonly HiveRecord[];
   readonly refusedCount: number;
 }
 
+interface WalkLimits {
+  /** Hosts of each kind that are named. */
+  readonly most: number;
+  /** A host that is not open is no candidate, although it is counted as one that fits. */
+  readonly isOpen?: (hive: HiveRecord) => boolean;
+}
+
+type FitWhole = (hive: HiveRecord) => Fit | Refusal;
+
 /**
  * Which hosts a request fits on, by their rows of numbers. The same as `placementCandidates` of all hosts.
- * @param most hosts of each kind that are named.
  * @param fitWhole asked where a row does not say enough: a host whose GPUs are partly on unified memory, or of several vendors
  *   between which the request chooses.
  */
 export function walkRooms(
-  hives: Iterable<HiveRecord>,
+  table: RoomTable,
   request: PlacementRequest,
-  most: number,
-  fitWhole: (hive: HiveRecord) => Fit | Refusal,
+  { most, isOpen = () => true }: WalkLimits,
+  fitWhole: FitWhole,
 ): Walk {
   const best = new Best(most);
-  const choice = new Choice(request);
+  const choice = new Choice(table, request, fitWhole);
   const refused: HiveRecord[] = [];
   let fits = 0;
   let refusedCount = 0;
-  for (const hive of hives) {
-    const score = isSchedulable(hive) && hasLabels(hive, request) ? choice.scoreOf(hive, fitWhole) : null;
-    if (score !== null) {
+  const places = table.placesInOrder();
+  for (let order = 0; order < places.length; order++) {
+    const place = places[order]!;
+    const hive = table.hiveAt(place);
+    if (choice.fits(hive, place)) {
       fits++;
-      best.add({ hive, score });
+      if (isOpen(hive)) best.add(hive, order, choice.score);
     } else if (refusedCount++ < most) refused.push(hive);
   }
-  return { best: best.inOrder(), fits, refused, refusedCount };
+  return { best: best.inOrder().map((hive) => choice.candidate(hive)), fits, refused, refusedCount };
 }
 
 function hasLabels(hive: HiveRecord, { labels }: PlacementRequest): boolean {
@@ -140,84 +119,136 @@ function hasLabels(hive: HiveRecord, { labels }: PlacementRequest): boolean {
 
 /** The GPUs of one host that a request would get; used for one host after the other. */
 class Choice {
+  readonly #table: RoomTable;
   readonly #request: PlacementRequest;
+  readonly #fitWhole: FitWhole;
   readonly #asked: number;
   readonly #strategy: NonNullable<PlacementRequest['strategy']>;
   readonly #vendor: string | null;
-  /** Where they begin in the row of the host. */
+  /** Where those that were chosen begin in the numbers of the host; how many they are. */
   readonly #chosen: number[] = [];
+  #count = 0;
+  /** Of the host that was found to fit last. */
+  readonly score: Score = [0, 0, 0, 0];
 
-  constructor(request: PlacementRequest) {
+  constructor(table: RoomTable, request: PlacementRequest, fitWhole: FitWhole) {
+    this.#table = table;
     this.#request = request;
+    this.#fitWhole = fitWhole;
     this.#asked = request.gpuCount ?? 1;
     this.#strategy = request.strategy ?? 'binPack';
     this.#vendor = request.gpuVendor?.toLowerCase() ?? null;
   }
 
-  /** Null where it does not fit. */
-  scoreOf(hive: HiveRecord, fitWhole: (hive: HiveRecord) => Fit | Refusal): Score | null {
-    const { gpus, unified, vendors } = hive.room;
-    if (this.#vendor !== null && !vendors.some((vendor) => vendor?.toLowerCase() === this.#vendor)) return null;
-    if (!this.#choose(gpus)) return null;
-    const choosesVendor = vendors.length > 1 && (this.#vendor !== null || this.#asked > 1);
-    if (choosesVendor || (unified > 0 && unified * columns < gpus.length)) {
-      const found = fitWhole(hive);
-      if ('reason' in found) return null;
-      const [unwell = 0, second = 0, third = 0, fourth = 0] = found.score;
-      return [unwell, second, third, fourth];
+  /** Whether it fits on a host, and how well, which is then in `score`. */
+  fits(hive: HiveRecord, place: number): boolean {
+    const { numbers } = this.#table;
+    const row = this.#table.rowAt(place);
+    const bits = numbers[row + rowNumbers.bits]!;
+    if ((bits & rowBits.schedulable) === 0 || !hasLabels(hive, this.#request)) return false;
+    const vendor = this.#vendor;
+    if (vendor !== null && !hive.room.vendors.some((each) => each?.toLowerCase() === vendor)) return false;
+    const isWide = (bits & rowBits.isWide) !== 0;
+    const [gpus, first] = isWide ? [hive.room.gpus, 0] : [numbers, row + rowNumbers.firstGpu];
+    if (!this.#choose(gpus, first, numbers[row + rowNumbers.gpus]!, null)) return false;
+    if (this.#needsWhole(bits)) {
+      const found = this.#fitWhole(hive);
+      if ('reason' in found) return false;
+      for (let i = 0; i < 4; i++) this.score[i] = found.score[i] ?? 0;
+    } else if (!this.#hasMemory((bits & rowBits.isUnified) !== 0, numbers[row + rowNumbers.memoryBytes]!)) return false;
+    else this.#setScore(gpus, numbers[row + rowNumbers.workers]!);
+    return true;
+  }
+
+  /** What a request gets on a host on which it fits. */
+  candidate(hive: HiveRecord): Candidate {
+    const { place, memoryBytes } = hive.room;
+    const { numbers } = this.#table;
+    const row = this.#table.rowAt(place);
+    const bits = numbers[row + rowNumbers.bits]!;
+    if (this.#needsWhole(bits)) {
+      const { hive: id, gpus, memoryAvailableBytes } = this.#fitWhole(hive) as Fit;
+      return { hive: id, gpus, memoryAvailableBytes };
     }
-    return this.#hasMemory(hive.room) ? this.#score(hive.room) : null;
+    const isWide = (bits & rowBits.isWide) !== 0;
+    const [gpus, first] = isWide ? [hive.room.gpus, 0] : [numbers, row + rowNumbers.firstGpu];
+    this.#choose(gpus, first, numbers[row + rowNumbers.gpus]!, hive);
+    const chosen = this.#chosen
+      .slice(0, this.#count)
+      .map((at) => ({ uuid: uuidOf(hive, gpus, at), freeBytes: gpus[at]! }));
+    return { hive: hive.id, gpus: chosen, memoryAvailableBytes: memoryBytes };
   }
 
-  #hasMemory({ memoryBytes, unified }: HiveRecord['room']): boolean {
+  #needsWhole(bits: number): boolean {
+    if ((bits & rowBits.severalMemories) !== 0) return true;
+    return (bits & rowBits.severalVendors) !== 0 && (this.#vendor !== null || this.#asked > 1);
+  }
+
+  /** `memoryBytes`: NaN where it is not known. */
+  #hasMemory(isUnified: boolean, memoryBytes: number): boolean {
     const { vramBytes, memoryBytes: memoryAsked = 0 } = this.#request;
-    const shared = unified > 0 ? this.#asked * vramBytes : 0;
-    const needed = shared + memoryAsked;
-    if (needed === 0 || (memoryAsked === 0 && shared <= vramBytes)) return true;
-    return memoryBytes !== null && memoryBytes >= needed;
+    const shared = isUnified ? this.#asked * vramBytes : 0;
+    if (memoryAsked === 0 && shared <= vramBytes) return true;
+    return memoryBytes >= shared + memoryAsked;
   }
 
-  #score({ gpus, workerCount }: HiveRecord['room']): Score {
+  #setScore(gpus: ArrayLike<number>, workersOfHost: number): void {
     let unwell = 0;
     let workers = 0;
     let left = 0;
     let least = Number.POSITIVE_INFINITY;
-    for (const at of this.#chosen) {
-      const free = gpus[at]!;
+    for (let i = 0; i < this.#count; i++) {
+      const at = this.#chosen[i]!;
+      const free = gpus[at + gpuNumbers.freeBytes]!;
       left += free - this.#request.vramBytes;
-      workers += gpus[at + 1]!;
-      unwell += gpus[at + 2]!;
+      workers += gpus[at + gpuNumbers.workers]!;
+      unwell += gpus[at + gpuNumbers.isUnwell]!;
       if (free < least) least = free;
     }
-    if (this.#strategy === 'mostFree') return [unwell, -least, 0, 0];
-    if (this.#strategy === 'binPack') return [unwell, left, 0, 0];
-    return [unwell, workers, workerCount, -least];
+    const { score } = this;
+    const isSpread = this.#strategy === 'spread';
+    score[0] = unwell;
+    score[1] = isSpread ? workers : this.#strategy === 'mostFree' ? -least : left;
+    score[2] = isSpread ? workersOfHost : 0;
+    score[3] = isSpread ? -least : 0;
   }
 
-  /** Chooses the best of those with room; false where they are too few. */
-  #choose(gpus: readonly number[]): boolean {
+  /**
+   * Chooses the best of those with room; false where they are too few. Of two that are alike either gives the same score:
+   * `named` is the host if it matters which.
+   */
+  #choose(gpus: ArrayLike<number>, first: number, count: number, named: HiveRecord | null): boolean {
     const chosen = this.#chosen;
     const { vramBytes } = this.#request;
-    chosen.length = 0;
-    for (let at = 0; at < gpus.length; at += columns) {
-      if (gpus[at]! < vramBytes) continue;
-      if (chosen.length === this.#asked) {
-        if (this.#compare(gpus, at, chosen[chosen.length - 1]!) >= 0) continue;
-        chosen.pop();
+    let taken = 0;
+    const end = first + count * gpuNumbers.count;
+    for (let at = first; at < end; at += gpuNumbers.count) {
+      if (gpus[at + gpuNumbers.freeBytes]! < vramBytes) continue;
+      if (taken === this.#asked) {
+        if (this.#compare(gpus, at, chosen[taken - 1]!, named) >= 0) continue;
+        taken--;
       }
-      let place = chosen.length;
-      while (place > 0 && this.#compare(gpus, at, chosen[place - 1]!) < 0) place--;
-      chosen.splice(place, 0, at);
+      let place = taken++;
+      for (; place > 0 && this.#compare(gpus, at, chosen[place - 1]!, named) < 0; place--)
+        chosen[place] = chosen[place - 1]!;
+      chosen[place] = at;
     }
-    return chosen.length === this.#asked;
+    this.#count = taken;
+    return taken === this.#asked;
   }
 
-  /** As GPUs are compared by `placementCandidates`, but for their names: of two that are alike either gives the same score. */
-  #compare(gpus: readonly number[], a: number, b: number): number {
-    const byHealth = gpus[a + 2]! - gpus[b + 2]!;
+  /** As GPUs are compared by `placementCandidates`. */
+  #compare(gpus: ArrayLike<number>, a: number, b: number, named: HiveRecord | null): number {
+    const byHealth = gpus[a + gpuNumbers.isUnwell]! - gpus[b + gpuNumbers.isUnwell]!;
     if (byHealth !== 0) return byHealth;
-    const byFree = gpus[a]! - gpus[b]!;
-    if (this.#strategy === 'binPack') return byFree;
-    return this.#strategy === 'mostFree' ? -byFree : gpus[a + 1]! - gpus[b + 1]! || -byFree;
+    const byFree = gpus[a + gpuNumbers.freeBytes]! - gpus[b + gpuNumbers.freeBytes]!;
+    const byWorkers = gpus[a + gpuNumbers.workers]! - gpus[b + gpuNumbers.workers]!;
+    const byStrategy =
+      this.#strategy === 'binPack' ? byFree : this.#strategy === 'mostFree' ? -byFree : byWorkers || -byFree;
+    if (byStrategy !== 0 || named === null) return byStrategy;
+    return compareText(uuidOf(named, gpus, a), uuidOf(named, gpus, b));
   }
 }
+
+const uuidOf = ({ gpuOrder }: HiveRecord, gpus: ArrayLike<number>, at: number): string =>
+  gpuOrder[gpus[at + gpuNumbers.place]!]!.current.uuid;

@@ -10,6 +10,7 @@ import {
   noLabels,
   type WorkerRecord,
 } from './records.js';
+import { RoomTable } from './room-table.js';
 import { lowerBound, SortedSet } from './sorted-set.js';
 import { FleetTotals } from './totals.js';
 
@@ -114,12 +115,14 @@ export class Indexes {
   readonly #rivals = new Map<string, GpuRecord[]>();
   readonly gpusByFree = new FreeIndex();
   readonly totals = new FleetTotals();
+  readonly rooms = new RoomTable(this.hiveOrder);
   workerCount = 0;
   gpuCount = 0;
 
   addHive(hive: HiveRecord): void {
     this.hives.set(hive.id, hive);
     this.hiveOrder.add(hive);
+    this.rooms.add(hive);
     this.totals.update(hive);
   }
 
@@ -127,6 +130,7 @@ export class Indexes {
   removeHive(hive: HiveRecord): void {
     this.hives.delete(hive.id);
     this.hiveOrder.delete(hive);
+    this.rooms.remove(hive);
     this.totals.remove(hive);
   }
 

@@ -132,26 +132,29 @@ export class GpuRecord {
   }
 }
 
-/**
- * What decides whether a worker fits on a host and how well, in a row of numbers that is kept up to date with the host: a
- * placement walks these, and looks closer only at the hosts that it lists.
- */
+/** Work may be sent to its workers: heard in time, not starting, draining or stopping, and not cordoned. */
+export const isSchedulable = (hive: Pick<HiveRecord, 'liveness' | 'cordon'> & { info: { state: string } }): boolean =>
+  hive.liveness === 'online' && hive.info.state === 'ready' && hive.cordon === null;
+
+/** What decides whether a worker fits on a host and how well, besides its row in the table that a placement walks (`RoomTable`). */
 export interface HostRoom {
+  /** Null: the host is in no table. */
+  table: { setSchedulable(place: number, isSchedulable: boolean): void } | null;
+  /** Of its row. */
+  place: number;
   /** Less what reservations hold; null: not known. */
   memoryBytes: number | null;
   /** With the workers that reservations are for. */
   workerCount: number;
-  /** Three numbers for each GPU that can be placed on and whose room is known: free bytes, workers, whether it is not wholly well. */
+  /** The numbers of its GPUs where they are too many for a row. */
   readonly gpus: number[];
-  /** GPUs of `gpus` on unified memory. */
-  unified: number;
   /** Of all its GPUs, each once; null stands for those whose vendor is not known. */
   readonly vendors: (string | null)[];
 }
 
 export class HiveRecord {
   readonly id: string;
-  info: HiveInfo;
+  #info: HiveInfo;
   /** Its numbers may not be written yet. */
   readonly head: { intervalMs: number; host: HostSample; collection: Collection };
   /** That of `host`. */
@@ -163,9 +166,8 @@ export class HiveRecord {
   /** What it was granted, or sends at if that is longer. */
   intervalMs: number;
   readonly incarnations: Incarnations;
-  liveness: Liveness = 'online';
-  /** An admin took it out of scheduling. */
-  cordon: Cordon | null;
+  #liveness: Liveness = 'online';
+  #cordon: Cordon | null;
   /** Time of the last heartbeat: by the clock given (for ages), and by the listening clock (for liveness). */
   heardAtMs: number;
   /** The next look at its liveness, by the listening clock. */
@@ -185,7 +187,7 @@ export class HiveRecord {
   /** What it takes of the memory of the fleet. */
   readonly charge: HiveCharge;
   ring: number;
-  readonly room: HostRoom = { memoryBytes: null, workerCount: 0, gpus: [], unified: 0, vendors: [] };
+  readonly room: HostRoom = { table: null, place: -1, memoryBytes: null, workerCount: 0, gpus: [], vendors: [] };
   /** What of it is in the totals of the fleet. */
   readonly counted: HiveCounts = nothingCounted();
   /** What it adds to the history of the fleet. */
@@ -203,7 +205,7 @@ export class HiveRecord {
     const { hive: info, host, collection, seq } = heartbeat;
     const { id, incarnation, startedAt } = info;
     this.id = id;
-    this.info = info;
+    this.#info = info;
     this.head = { intervalMs: heartbeat.intervalMs, host, collection };
     this.memoryAvailableBytes = host.memoryAvailableBytes;
     this.faults = heartbeat.faults;
@@ -217,7 +219,42 @@ export class HiveRecord {
     this.ackEventSeq = known.ackEventSeq;
     this.charge = known.charge;
     this.ring = known.ring;
-    this.cordon = known.cordon;
+    this.#cordon = known.cordon;
+  }
+
+  get info(): HiveInfo {
+    return this.#info;
+  }
+
+  set info(info: HiveInfo) {
+    this.#info = info;
+    this.noteSchedulable();
+  }
+
+  get liveness(): Liveness {
+    return this.#liveness;
+  }
+
+  set liveness(liveness: Liveness) {
+    if (liveness === this.#liveness) return;
+    this.#liveness = liveness;
+    this.noteSchedulable();
+  }
+
+  /** Why an admin took it out of scheduling. */
+  get cordon(): Cordon | null {
+    return this.#cordon;
+  }
+
+  set cordon(cordon: Cordon | null) {
+    this.#cordon = cordon;
+    this.noteSchedulable();
+  }
+
+  /** Writes into its row whether work may be sent to it. */
+  noteSchedulable(): void {
+    const { table, place } = this.room;
+    table?.setSchedulable(place, isSchedulable(this));
   }
 
   get host(): HostSample {

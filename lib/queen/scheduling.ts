@@ -1,10 +1,6 @@
 import { answers } from '../contract/free-bytes.js';
-import type { HiveRecord, WorkerRecord } from './records.js';
+import { isSchedulable, type WorkerRecord } from './records.js';
 import type { SortedSet } from './sorted-set.js';
-
-/** Work may be sent to its workers: heard in time, not starting, draining or stopping, and not cordoned. */
-export const isSchedulable = (hive: Pick<HiveRecord, 'liveness' | 'cordon'> & { info: { state: string } }): boolean =>
-  hive.liveness === 'online' && hive.info.state === 'ready' && hive.cordon === null;
 
 /** It can take requests; nothing to probe counts as ready. */
 export const isReady = (sample: { ready: boolean | null; state: string }): boolean =>

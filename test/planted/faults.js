@@ -72,14 +72,14 @@ export const faults = [
   },
   {
     name: 'spread does not count reservations on a host',
-    file: 'lib/queen/host-room.ts',
+    file: 'lib/queen/room-table.ts',
     from: 'hive.workers.size + (promised?.size ?? 0)',
     to: 'hive.workers.size',
     tests: ['test/queen/reservations.test.ts'],
   },
   {
     name: 'spread does not count reservations on a GPU',
-    file: 'lib/queen/host-room.ts',
+    file: 'lib/queen/room-table.ts',
     from: 'if (promised) for (const held of promised) if (held.gpuUuids.includes(gpu.current.uuid)) workerCount++;',
     to: '',
     tests: ['test/queen/reservations.test.ts'],
@@ -205,7 +205,7 @@ export const faults = [
   },
   {
     name: 'a GPU in MIG mode is room, by rows',
-    file: 'lib/queen/host-room.ts',
+    file: 'lib/queen/room-table.ts',
     from: 'if (gpu.freeBytes === null || !isPlaceable({ isParent: gpu.isParent, health })) continue;',
     to: 'if (gpu.freeBytes === null || !isPlaceable({ isParent: false, health })) continue;',
     tests: ['test/queen/fleet-totals-model.test.ts'],
@@ -213,15 +213,15 @@ export const faults = [
   {
     name: 'a cordoned host is scheduled, by rows',
     file: 'lib/queen/host-room.ts',
-    from: 'const score = isSchedulable(hive) && hasLabels(hive, request)',
-    to: 'const score = isSchedulable({ ...hive, cordon: null }) && hasLabels(hive, request)',
+    from: 'if ((bits & rowBits.schedulable) === 0 || !hasLabels',
+    to: 'if (!hasLabels',
     tests: ['test/queen/fleet-totals-model.test.ts'],
   },
   {
     name: 'unified memory is asked for once, however many GPUs',
     file: 'lib/queen/host-room.ts',
-    from: 'const shared = unified > 0 ? this.#asked * vramBytes : 0;',
-    to: 'const shared = unified > 0 ? vramBytes : 0;',
+    from: 'const shared = isUnified ? this.#asked * vramBytes : 0;',
+    to: 'const shared = isUnified ? vramBytes : 0;',
     tests: ['test/queen/fleet-totals-model.test.ts'],
   },
   {

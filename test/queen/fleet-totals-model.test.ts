@@ -3,19 +3,20 @@ import { describe, expect, it } from 'vitest';
 import type { PlacementRequest } from '../../lib/contract/api.js';
 import { countFleet } from '../../lib/contract/counts.js';
 import { gpuHealths, gpuKnowledge, workerStates } from '../../lib/contract/enums.js';
-import { setRoom, walkRooms } from '../../lib/queen/host-room.js';
+import { walkRooms } from '../../lib/queen/host-room.js';
 import { fitHost, type PlacementHost, placementCandidates } from '../../lib/queen/placement.js';
-import type { HiveRecord } from '../../lib/queen/records.js';
+import { compareHives, compareText, type HiveRecord } from '../../lib/queen/records.js';
 import type { ActiveReservation } from '../../lib/queen/reservations.js';
+import { RoomTable } from '../../lib/queen/room-table.js';
 import { portion } from '../harness/draws.js';
 import { gib, gpuSample, mib, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
 const hiveIds = ['a', 'b', 'c', 'd'];
 
-/** Lets its records be walked, and describes its hosts from nothing but what it answers. */
+/** Lets its rows be walked, and describes its hosts from nothing but what it answers. */
 class Fleet extends TestQueen {
-  get records() {
-    return this.indexes.hives.values();
+  get rooms() {
+    return this.indexes.rooms;
   }
 
   hosts(): PlacementHost[] {
@@ -233,8 +234,8 @@ function checkAgainstWalk(queen: Fleet, requests: readonly PlacementRequest[], m
     expect([candidateCount, refusedCount]).toEqual([candidates.length, refusals.length]);
 
     const hostOf = new Map(hosts.map((host) => [host.hive, host]));
-    const walk = walkRooms(queen.records, asked, most, ({ id }) => fitHost(hostOf.get(id)!, asked));
-    expect(walk.best.map(({ id }) => id)).toEqual(candidates.slice(0, most).map(({ hive }) => hive));
+    const walk = walkRooms(queen.rooms, asked, { most }, ({ id }) => fitHost(hostOf.get(id)!, asked));
+    expect(walk.best).toEqual(candidates.slice(0, most));
     expect([walk.fits, walk.refusedCount]).toEqual([candidateCount, refusedCount]);
     expect(walk.refused).toHaveLength(Math.min(most, refusedCount));
   }
@@ -337,7 +338,8 @@ describe('what is kept of a fleet against a walk over all of it', () => {
   const fleetHost = fc.record({
     vendor: gpuVendor,
     kind: fc.constantFrom('device', 'device', 'unified'),
-    gpus: fc.array(fleetGpu, { minLength: 1, maxLength: 4 }),
+    // A row has room for eight.
+    gpus: fc.array(fleetGpu, { minLength: 1, maxLength: 10 }),
     workers: fc.nat(3),
     memoryAvailableBytes: optionalGib(40),
   });
@@ -349,6 +351,8 @@ describe('what is kept of a fleet against a walk over all of it', () => {
         request,
         fc.integer({ min: 1, max: 40 }),
         (seeds, asked, most) => {
+          const records: HiveRecord[] = [];
+          const table = new RoomTable(records);
           const hives = seeds.map(({ vendor, kind, gpus, workers, memoryAvailableBytes }, h) => {
             const promised = gpus.flatMap(({ reservations }, g) =>
               Array.from(
@@ -366,10 +370,13 @@ describe('what is kept of a fleet against a walk over all of it', () => {
                 ...gpu,
                 current: { uuid: `GPU-${h}-${g}`, vendor, health, memoryKind: kind },
               })),
-              room: { memoryBytes: null, workerCount: 0, gpus: [], unified: 0, vendors: [] },
+              room: { table: null, place: -1, memoryBytes: null, workerCount: 0, gpus: [], vendors: [] },
               cordon: null,
+              noteSchedulable: () => table.setSchedulable(hive.room.place, true),
             } as unknown as HiveRecord;
-            setRoom(hive, memoryAvailableBytes, new Set(promised));
+            records.push(hive);
+            table.add(hive);
+            table.set(hive, memoryAvailableBytes, new Set(promised));
             const host: PlacementHost = {
               hive: hive.id,
               liveness: 'online',
@@ -395,14 +402,11 @@ describe('what is kept of a fleet against a walk over all of it', () => {
             asked,
           );
           const never = () => expect.fail('each host has one kind of memory and one vendor');
-          const walk = walkRooms(
-            hives.map(({ hive }) => hive),
-            asked,
-            most,
-            never,
-          );
-          expect(walk.best.map(({ id }) => id)).toEqual(candidates.slice(0, most).map(({ hive }) => hive));
-          expect(walk.refused.map(({ id }) => id)).toEqual(refusals.slice(0, most).map(({ hive }) => hive));
+          records.sort(compareHives);
+          const walk = walkRooms(table, asked, { most }, never);
+          expect(walk.best).toEqual(candidates.slice(0, most));
+          const refusedIds = refusals.map(({ hive }) => hive).sort(compareText);
+          expect(walk.refused.map(({ id }) => id)).toEqual(refusedIds.slice(0, most));
           expect([walk.fits, walk.refusedCount]).toEqual([candidates.length, refusals.length]);
         },
       ),

@@ -2,17 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { freeBytes } from '../../lib/contract/free-bytes.js';
 import type { WorkerSample } from '../../lib/contract/heartbeat.js';
-import type { WorkerRecord } from '../../lib/queen/records.js';
-import {
-  canServe,
-  isReady,
-  isSchedulable,
-  leastLoaded,
-  load,
-  mayServe,
-  pickBest,
-  pickWeight,
-} from '../../lib/queen/scheduling.js';
+import { isSchedulable, type WorkerRecord } from '../../lib/queen/records.js';
+import { canServe, isReady, leastLoaded, load, mayServe, pickBest, pickWeight } from '../../lib/queen/scheduling.js';
 import { SortedSet } from '../../lib/queen/sorted-set.js';
 import { Random } from '../harness/random.js';
 
