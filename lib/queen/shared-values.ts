@@ -52,7 +52,7 @@ export class SharedValues {
     if (key.length > maxLength) return value;
     const shared = this.#known.get(key);
     // A text can be that of a list, as JSON: each gets what it is.
-    if (shared !== undefined && typeof shared === typeof value) return shared;
+    if (typeof shared === typeof value) return shared;
     if (this.#known.size >= maxValues) this.#known.clear();
     this.#known.set(key, value);
     return value;

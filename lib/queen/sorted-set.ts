@@ -44,7 +44,7 @@ export class SortedSet<T> {
     const chunk = this.#chunks[at];
     if (!chunk) return false;
     const index = lowerBound(chunk, (other) => this.#compare(other, item));
-    if (index >= chunk.length || this.#compare(chunk[index]!, item) !== 0) return false;
+    if (this.#compare(chunk[index]!, item) !== 0) return false;
     chunk.splice(index, 1);
     this.#size--;
     if (chunk.length === 0) this.#chunks.splice(at, 1);
@@ -54,8 +54,8 @@ export class SortedSet<T> {
   has(item: T): boolean {
     const chunk = this.#chunks[this.#chunkOf((other) => this.#compare(other, item))];
     if (!chunk) return false;
-    const found = chunk[lowerBound(chunk, (other) => this.#compare(other, item))];
-    return found !== undefined && this.#compare(found, item) === 0;
+    const found = chunk[lowerBound(chunk, (other) => this.#compare(other, item))]!;
+    return this.#compare(found, item) === 0;
   }
 
   /** The member at a position, in steps over chunks: for drawing one at random. */

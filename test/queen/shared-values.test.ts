@@ -41,4 +41,49 @@ describe('values that items have in common', () => {
     values.share(workerSample('a/1', { labels }));
     expect(values.share(workerSample('a/2', { labels: { ...labels } })).labels).toBe(labels);
   });
+
+  it('are kept up to 4,096, then anew; texts that no two items share take no place among them', () => {
+    const shared = { engine: 'vllm' };
+    const isKept = (values: SharedValues, others: number, item: (i: number) => object) => {
+      values.share({ labels: shared });
+      // Of nothing there is one value.
+      for (let i = 0; i < 3; i++) values.share({ labels: null, models: null });
+      for (let i = 0; i < others; i++) values.share(item(i));
+      return values.share({ labels: { ...shared } }).labels === shared;
+    };
+    const command = (i: number) => ({ command: `serve ${i}` });
+    expect(isKept(new SharedValues(workerFields), 4095, command)).toBe(true);
+    expect(isKept(new SharedValues(workerFields), 4096, command)).toBe(false);
+    const own = (i: number) => ({ id: `llm/${i}`, startedAt: `2026-01-02T03:04:05.${i}Z`, pid: i, state: `w${i}` });
+    expect(isKept(new SharedValues(workerFields), 5000, own)).toBe(true);
+    // What is long is not kept either, and what is there already takes no more.
+    expect(isKept(new SharedValues(workerFields), 5000, (i) => ({ command: `${i} `.padEnd(257, 'x') }))).toBe(true);
+    expect(isKept(new SharedValues(workerFields), 5000, (i) => ({ command: `serve ${i % 7}` }))).toBe(true);
+  });
+
+  it('are shared up to 256 characters', () => {
+    const values = new SharedValues(workerFields);
+    const listOf = (length: number) => ['x'.repeat(length - 4)];
+    for (const [length, isShared] of [
+      [256, true],
+      [257, false],
+    ] as const) {
+      const models = listOf(length);
+      values.share({ models });
+      expect(values.share({ models: listOf(length) }).models === models).toBe(isShared);
+    }
+  });
+
+  it('are not shared between a text and a list that reads like it, nor are lists of rows', () => {
+    const values = new SharedValues(workerFields);
+    const models = ['m'];
+    values.share({ command: '["m"]' });
+    expect(values.share({ models }).models).toBe(models);
+    expect(values.share({ models: ['m'] }).models).toBe(models);
+    expect(values.share({ command: '["m"]' }).command).toBe('["m"]');
+    const gpus = () => [{ uuid: 'GPU-0', memoryUsedBytes: 1 }];
+    const first = gpus();
+    values.share({ gpus: first });
+    expect(values.share({ gpus: gpus() }).gpus).not.toBe(first);
+  });
 });
