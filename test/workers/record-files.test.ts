@@ -235,7 +235,7 @@ describe('a launch', () => {
       expect(isRecentLaunch(sinceMs), String(sinceMs)).toBe(recent);
   });
 
-  it('that finds its name taken is told which, and by what', async () => {
+  it('that finds its name taken hears which, and by what', async () => {
     const free = await lockInstance(dir, 'llm', '8080');
     await expect(lockInstance(dir, 'llm', '8080', 0)).rejects.toMatchObject({
       code: 'INSTANCE_OCCUPIED',
@@ -246,7 +246,7 @@ describe('a launch', () => {
     expect(names('workers/llm')).toEqual(['8080.json']);
   });
 
-  it('that cannot write is told where and why', async () => {
+  it('that cannot write hears where and why', async () => {
     writeFileSync(join(dir, 'workers'), '');
     const refused = { code: 'STATE_UNWRITABLE', message: expect.stringContaining(dir) };
     await expect(writeRecord(dir, record())).rejects.toMatchObject(refused);

@@ -74,7 +74,7 @@ describe('numbers', () => {
 });
 
 describe('a keyframe', () => {
-  it('is told from other messages, and from one of a version that says more', () => {
+  it('is no other message, nor one of a version that says more', () => {
     const packed = Buffer.from([1, 1, 9, 65]);
     expect(encodeKeyframe({ epoch: 9, encoding: 'gzip', body: Buffer.from('A') })).toEqual(packed);
     expect(decodeKeyframe(packed)).toEqual({ epoch: 9, encoding: 'gzip', body: Buffer.from('A') });
@@ -170,7 +170,7 @@ describe('values of a delta', () => {
     expect(before.values).toEqual(after.values);
   });
 
-  it('those that differ from what stands beside them are told from it', () => {
+  it('those that differ from what stands beside them are sent', () => {
     expect(encode(newState(5, 3), newState(5, 5))).toEqual(one(1, ...varint(400 + 2)));
     expect(encode(newState(5, 5), newState(5, 3))).toEqual(one(1, ...varint(399 + 2)));
   });
