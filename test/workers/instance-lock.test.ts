@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { claimLock, lockPath, releaseDeadLock } from '../../lib/workers/instance-lock.js';
 import { temporaryDirectory } from '../harness/leftovers.js';
 
@@ -74,8 +74,11 @@ describe('the lock of an instance', () => {
     tries = 0;
     await expect(claimLock(path, 60_000, vanishing(21))).rejects.toMatchObject({ code: 'ENOENT' });
     expect(tries).toBe(21);
-    const refused = () => Promise.reject(failing('EACCES'));
+    const refused = vi.fn(() => Promise.reject(failing('EACCES')));
     await expect(claimLock(path, 60_000, refused)).rejects.toMatchObject({ code: 'EACCES' });
+    expect(refused).toHaveBeenCalledOnce();
+    // Where nobody makes files, whoever asks.
+    await expect(claimLock('/sys/8080.lock', 0, async () => {})).rejects.toThrow(/EACCES|EROFS|EPERM/);
     writeFileSync(join(dir, 'file'), '');
     await expect(claimLock(join(dir, 'file/8080.lock'), 60_000, async () => {})).rejects.toMatchObject({
       code: 'ENOTDIR',

@@ -73,13 +73,13 @@ describe('what stands where a record should', () => {
     ['a directory', 'EISDIR', (path: string) => mkdirSync(path)],
     ['too much', 'larger than any record', (path: string) => writeFileSync(path, ' '.repeat(1024 * 1024 + 1))],
     ['half of one', 'torn or not JSON', (path: string) => writeFileSync(path, '{"schema":1')],
-    ['another thing', 'not a worker record: /', (path: string) => writeFileSync(path, '[]')],
+    ['another thing', 'not a worker record: / must be an object', (path: string) => writeFileSync(path, '[]')],
   ])('%s is named as that', async (_what, message, plant) => {
     const path = recordPath(dir, 'llm', 'other');
     plant(path);
     await writeRecord(dir, record());
     const read = await readRecords(dir);
-    expect(read.problems).toEqual([{ path, message: expect.stringContaining(message) }]);
+    expect(read.problems).toEqual([{ path, message }]);
     expect(read.running).toEqual([record()]);
     expect(await readRecord(dir, 'llm', 'other')).toBeNull();
     expect(await readRecord(dir, 'llm', '8080')).toEqual(record());
@@ -100,6 +100,19 @@ describe('what stands where a record should', () => {
     expect((await readRecords(dir)).problems).toEqual([]);
   });
 
+  it('a place that leads in a circle is named, and what is elsewhere is read', async () => {
+    const workers = join(dir, 'workers');
+    rmSync(workers, { recursive: true });
+    symlinkSync('workers', workers);
+    mkdirSync(join(dir, 'exits'));
+    const ended = record({ exit: exitAt('2026-01-02T03:04:07.000Z') });
+    writeFileSync(join(dir, 'exits/1.json'), JSON.stringify(ended));
+    expect(await readRecords(dir)).toEqual({
+      ...{ running: [], ended: [ended], launching: [] },
+      problems: [{ path: workers, message: 'ELOOP' }],
+    });
+  });
+
   it('a lock is a launch, by the name of its worker, since when it was made', async () => {
     writeFileSync(join(folder(), 'b.lock'), '1');
     writeFileSync(join(folder(), 'a.lock'), '1');
@@ -116,7 +129,10 @@ describe('exits', () => {
     const ends = ['2026-01-02T03:04:07.000Z', '2026-01-02T03:04:05.000Z', '2026-01-02T03:04:06.000Z'];
     for (const [i, at] of ends.entries())
       await recordExit(dir, record({ instance: String(i), pid: 100 + i }), exitAt(at));
-    expect((await readRecords(dir)).ended.map(({ instance }) => instance)).toEqual(['1', '2', '0']);
+    // One that does not say when is as old as can be.
+    writeFileSync(join(dir, 'exits/9.json'), JSON.stringify(record({ instance: '9' })));
+    writeFileSync(join(dir, 'exits/0.json'), JSON.stringify(record({ instance: '8' })));
+    expect((await readRecords(dir)).ended.map(({ instance }) => instance)).toEqual(['8', '9', '1', '2', '0']);
   });
 
   it('of a worker whose children live on keep its record, and no others do', async () => {
@@ -239,9 +255,10 @@ describe('a launch', () => {
     const free = await lockInstance(dir, 'llm', '8080');
     await expect(lockInstance(dir, 'llm', '8080', 0)).rejects.toMatchObject({
       code: 'INSTANCE_OCCUPIED',
-      message: expect.stringContaining(join(folder(), '8080.lock')),
+      message: expect.stringMatching(/^llm\/8080 is .*\/workers\/llm\/8080\.lock\.$/),
     });
     await writeRecord(dir, record());
+    await free();
     await free();
     expect(names('workers/llm')).toEqual(['8080.json']);
   });
@@ -252,7 +269,15 @@ describe('a launch', () => {
     await expect(writeRecord(dir, record())).rejects.toMatchObject(refused);
     await expect(lockInstance(dir, 'llm', '8080')).rejects.toMatchObject(refused);
     await expect(writeRecord(dir, record())).rejects.toThrow(/ENOTDIR|EEXIST/);
+    await expect(writeRecord(dir, record())).rejects.toHaveProperty('cause.code');
+    writeFileSync(join(dir, 'exits'), '');
+    await expect(recordExit(dir, record(), exitAt('2026-01-02T03:04:07.000Z'))).rejects.toMatchObject(refused);
   });
+});
+
+it('records of this user are where only they are', () => {
+  const uid = process.geteuid?.();
+  expect(defaultRuntimeDir({})).toBe(uid === 0 ? '/run/hivepulse' : `/tmp/hivepulse-${uid}`);
 });
 
 it.each([
