@@ -27,9 +27,10 @@ export function recordCache(dir: string, read: (dir: string) => Promise<RecordsR
   return async (): Promise<RecordsRead> => {
     if (look?.isSettled && (await timesOf(look.present)).join('\n') === look.times) return last;
     const now = await lookAt(dir);
-    if (now.signature !== look?.signature || !now.isSettled) {
+    // What was written since, within the grain of the look before, does not show in the times.
+    if (now.signature !== look?.signature || !look.isSettled) {
       const fresh = await read(dir);
-      if (now.signature !== look?.signature || JSON.stringify(fresh) !== JSON.stringify(last)) last = fresh;
+      if (JSON.stringify(fresh) !== JSON.stringify(last)) last = fresh;
     }
     look = now;
     return last;

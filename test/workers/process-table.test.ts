@@ -1,3 +1,4 @@
+import { renameSync, rmSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ProcessTable } from '../../lib/workers/process-table.js';
 import { ManualClock } from '../harness/manual-clock.js';
@@ -31,7 +32,6 @@ describe('process table', () => {
     await table.scan();
     expect(table.get(10)).toMatchObject({ cgroup: '/x', engine: 'vllm', startTicks: 900_000 });
     expect(table.find(10, 1)).toBeNull();
-    const { rmSync } = await import('node:fs');
     rmSync(`${host.procRoot}/11`, { recursive: true });
     host.process({ pid: 12, argv: ['a'], cgroup: '/y' });
     await table.scan();
@@ -176,5 +176,169 @@ describe('process table', () => {
     expect([...table.all()]).toHaveLength(30);
     expect(table.faults()).toEqual([]);
     expect(opened.filter(({ closed }) => !closed)).toHaveLength(1);
+  });
+});
+
+describe('what changes of processes', () => {
+  const vllm = { argv: ['vllm', 'serve', 'm'], cgroup: '/w' };
+
+  it('is counted, and of engines by themselves; a process that is as it was stays the same object', async () => {
+    const { host, table } = prepared();
+    const counted = async (change: () => void): Promise<readonly number[]> => {
+      const before = [table.generation, table.engineGeneration];
+      change();
+      await table.scan();
+      return [table.generation, table.engineGeneration].map((now, i) => now - before[i]!);
+    };
+    const end = (pid: number) => () => rmSync(`${host.procRoot}/${pid}`, { recursive: true });
+    const put = (pid: number, over: object) => () => host.process({ pid, argv: ['a', 'b'], cgroup: '/x', ...over });
+    expect(await counted(put(10, {}))).toEqual([1, 0]);
+    const before = table.get(10);
+    expect(await counted(put(10, {}))).toEqual([0, 0]);
+    expect(table.find(10, 900_000)).toBe(before);
+    expect(await counted(put(10, { argv: ['a', 'c'] }))).toEqual([1, 0]);
+    expect(table.get(10)).not.toBe(before);
+    expect(await counted(put(10, { argv: ['a'] }))).toEqual([1, 0]);
+    expect(await counted(put(10, { argv: ['a'], cgroup: '/y' }))).toEqual([1, 0]);
+    expect(await counted(put(10, { argv: ['a'], cgroup: '/y', parentPid: 7 }))).toEqual([1, 0]);
+    expect(await counted(put(11, vllm))).toEqual([1, 1]);
+    expect(await counted(put(11, vllm))).toEqual([0, 0]);
+    expect([...table.engines()].map(({ pid }) => pid)).toEqual([11]);
+    expect(await counted(put(11, { ...vllm, state: 'Z' }))).toEqual([1, 1]);
+    expect([...table.engines()]).toEqual([]);
+    expect(await counted(put(11, { ...vllm, state: 'X' }))).toEqual([0, 0]);
+    expect(await counted(put(11, vllm))).toEqual([1, 1]);
+    expect(await counted(end(11))).toEqual([1, 1]);
+    expect(await counted(end(10))).toEqual([1, 0]);
+    expect([...table.all()]).toEqual([]);
+  });
+
+  it('one of which somebody else knows is read, and one that is not shown is denied until it is due again', async () => {
+    const { host, table, clock, opened } = prepared({ settleMs: 100, verifyMs: 60_000 });
+    host.process({ pid: 10, argv: ['a'], cgroup: '/x' });
+    await table.scan();
+    table.want(77);
+    expect(table.denied(77)).toBe(false);
+    await table.scan();
+    expect([table.denied(77), table.denied(10)]).toEqual([true, false]);
+    await clock.advance(99);
+    await table.scan();
+    expect(table.denied(77)).toBe(true);
+    const files = opened[0] as PlainFiles;
+    files.asked.length = 0;
+    await clock.advance(1);
+    await table.scan();
+    // Nobody has asked for it anew, and the other is settled.
+    expect([table.denied(77), files.asked]).toEqual([false, [`${host.procRoot}/loadavg`]]);
+    table.want(77);
+    await table.scan();
+    expect(table.denied(77)).toBe(true);
+    host.process({ pid: 77, argv: ['b'], cgroup: '/y' });
+    await table.scan();
+    expect([table.denied(77), table.get(77)?.cgroup]).toEqual([false, '/y']);
+  });
+
+  it('is looked for at each process as often as it is due, however many there are', async () => {
+    const { host, table, clock, opened } = prepared({ settleMs: 20, verifyMs: 100 });
+    for (let pid = 100; pid < 149; pid++) host.process({ pid, argv: [`a${pid}`], cgroup: '/x' });
+    const files = () => opened[0] as PlainFiles;
+    const read = async (ms: number): Promise<number> => {
+      await clock.advance(ms);
+      files().asked.length = 0;
+      await table.scan();
+      return files().asked.filter((path) => path.endsWith('/stat')).length;
+    };
+    await table.scan();
+    expect([...table.all()].map(({ pid, argv }) => `${pid} ${argv}`)).toEqual(
+      Array.from({ length: 49 }, (_, i) => `${100 + i} a${100 + i}`),
+    );
+    expect(await read(19)).toBe(49);
+    expect(await read(1)).toBe(0);
+    expect(await read(79)).toBe(0);
+    expect(await read(1)).toBe(49);
+    expect(await read(99)).toBe(0);
+    expect(await read(1)).toBe(49);
+  });
+
+  it('markers are looked at from when somebody asks for them on, of all that there are', async () => {
+    const { host, table, clock, opened } = prepared({ settleMs: 1000, markerVariable: 'MARK' });
+    host.process({ pid: 10, argv: ['a'], cgroup: '/x' });
+    host.write('proc/10/environ', 'MARK=one\0');
+    await table.scan();
+    expect(table.get(10)?.marker).toBeNull();
+    await clock.advance(2000);
+    table.readMarkers();
+    await table.scan();
+    expect(table.get(10)?.marker).toBe('one');
+    await clock.advance(2000);
+    const files = opened[0] as PlainFiles;
+    files.asked.length = 0;
+    table.readMarkers();
+    await table.scan();
+    expect(files.asked).toEqual([`${host.procRoot}/loadavg`]);
+    host.write('proc/10/environ', 'MARK=two\0');
+    table.want(10);
+    await table.scan();
+    expect(table.get(10)?.marker).toBe('two');
+  });
+
+  it.each([
+    ['cgroup', { cgroup: '/w' }],
+    ['cmdline', { argv: ['vllm', 'serve', 'm'], engine: 'vllm' }],
+    ['environ', { marker: 'one' }],
+    ['stat', { startTicks: 900_000, parentPid: 1 }],
+  ])('what %s said before holds while its read hangs', async (name, known) => {
+    const { host, table, clock } = prepared({ markerVariable: 'MARK' });
+    table.readMarkers();
+    host.process({ pid: 10, ...vllm });
+    host.write('proc/10/environ', 'MARK=one\0');
+    await table.scan();
+    expect(table.get(10)).toMatchObject(known);
+    PlainFiles.hangs.add(`${host.procRoot}/10/${name}`);
+    const scan = table.scan();
+    await clock.advance(9000);
+    await scan;
+    expect(table.stalled).toBe(true);
+    expect(table.get(10)).toMatchObject(known);
+  });
+
+  it('a process of which nothing can be read but that it is there has no cgroup, no words and no marker', async () => {
+    const { host, table } = prepared({ markerVariable: 'MARK' });
+    table.readMarkers();
+    host.process({ pid: 10, ...vllm });
+    for (const name of ['cgroup', 'cmdline']) rmSync(`${host.procRoot}/10/${name}`);
+    await table.scan();
+    expect(table.get(10)).toMatchObject({ cgroup: null, argv: [], marker: null, engine: null });
+  });
+
+  it('a /proc that cannot be listed is named, and what was known stays', async () => {
+    const { host, table, clock } = prepared({ settleMs: 1000, verifyMs: 5000 });
+    host.process({ pid: 10, ...vllm });
+    await table.scan();
+    expect(table.faults()).toEqual([]);
+    renameSync(host.procRoot, `${host.procRoot}-gone`);
+    await clock.advance(6000);
+    await table.scan();
+    expect(table.faults()).toMatchObject([
+      {
+        source: 'proc',
+        code: 'PROC_UNREADABLE',
+        message: expect.stringContaining(`${host.procRoot} cannot be listed`),
+      },
+    ]);
+    expect(table.get(10)?.engine).toBe('vllm');
+    renameSync(`${host.procRoot}-gone`, host.procRoot);
+    await table.scan();
+    expect(table.faults()).toEqual([]);
+  });
+
+  it('a listing of /proc that hangs is a fault of its own', async () => {
+    const { host, table, clock } = prepared();
+    host.process({ pid: 10, ...vllm });
+    PlainFiles.hangs.add(host.procRoot);
+    const scan = table.scan();
+    await clock.advance(9000);
+    await scan;
+    expect(table.faults().map(({ code }) => code)).toEqual(['PROC_STALLED']);
   });
 });

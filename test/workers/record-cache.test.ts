@@ -1,7 +1,7 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { recordCache } from '../../lib/workers/record-cache.js';
 import type { RecordsRead } from '../../lib/workers/records.js';
 
@@ -10,7 +10,10 @@ let ageSeconds = 1000;
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'hivepulse-records-'));
 });
-afterEach(() => rmSync(dir, { recursive: true, force: true }));
+afterEach(() => {
+  vi.useRealTimers();
+  rmSync(dir, { recursive: true, force: true });
+});
 
 /** As if the directories had been written long ago, each time at another time. */
 function settle(...names: readonly string[]): void {
@@ -98,4 +101,45 @@ it('sees the whole directory come', async () => {
   settle();
   expect(await records()).not.toBe(first);
   expect(reads()).toBe(2);
+});
+
+it('reads what was written within the grain of a look, though the times of the directories are as they were', async () => {
+  mkdirSync(join(dir, 'exits'));
+  const writtenMs = 1_790_000_000_000;
+  const stamp = () => {
+    for (const name of ['', 'exits']) utimesSync(join(dir, name), writtenMs / 1000, writtenMs / 1000);
+  };
+  const read = async (): Promise<RecordsRead> => ({
+    ...{ running: [], ended: [], launching: [] },
+    problems: readdirSync(join(dir, 'exits')).map((path) => ({ path, message: '' })),
+  });
+  const reading = vi.fn(read);
+  const records = recordCache(dir, reading);
+  const namesAt = async (ms: number) => {
+    vi.setSystemTime(writtenMs + ms);
+    return (await records()).problems.map(({ path }) => path);
+  };
+  vi.useFakeTimers({ toFake: ['Date'] });
+  write('exits/1.json');
+  stamp();
+  expect(await namesAt(1)).toEqual(['1.json']);
+  write('exits/2.json');
+  stamp();
+  expect(await namesAt(1000)).toEqual(['1.json', '2.json']);
+  expect(await namesAt(2000)).toEqual(['1.json', '2.json']);
+  expect(reading).toHaveBeenCalledTimes(2);
+});
+
+it.each([
+  ['49 ms old is read once more', 49, 2],
+  ['50 ms old is not', 50, 1],
+])('what is %s', async (_what, ms, times) => {
+  const writtenMs = 1_790_000_000_000;
+  vi.useFakeTimers({ toFake: ['Date'], now: writtenMs + ms });
+  utimesSync(dir, writtenMs / 1000, writtenMs / 1000);
+  const reading = vi.fn(async (): Promise<RecordsRead> => ({ running: [], ended: [], launching: [], problems: [] }));
+  const records = recordCache(dir, reading);
+  const first = await records();
+  expect(await records()).toBe(first);
+  expect(reading).toHaveBeenCalledTimes(times);
 });

@@ -148,7 +148,7 @@ class Reader {
   mask(bits: number): number {
     const count = Math.ceil(bits / 8);
     const at = this.#take(count);
-    if (count > 0 && (bits & 7) !== 0 && this.#bytes[at + count - 1]! >> (bits & 7) !== 0) fail('a mask is too long');
+    if ((bits & 7) !== 0 && this.#bytes[at + count - 1]! >> (bits & 7) !== 0) fail('a mask is too long');
     return at;
   }
 
@@ -307,7 +307,7 @@ function decodeValue(input: Reader, before: number, scale: number): number {
   const zigzag = read - token.difference;
   const whole = (scaled(before, scale) || 0) + (zigzag <= maxSmall ? smallDifference(zigzag) : difference(zigzag));
   if (whole > maxScaled || whole < -maxScaled) fail('a value is too large');
-  return (scale === 1 ? whole : whole / scale) + 0;
+  return scale === 1 ? whole : whole / scale;
 }
 
 function decodeRow(input: Reader, state: NumericState, row: number, changed: ChangedCells): void {

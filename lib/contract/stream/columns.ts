@@ -200,13 +200,13 @@ function sameValue(a: unknown, b: unknown): boolean {
 
 /** Whether this version knows a column as text: it would never hear of it again by a stream that has it as a number. */
 export function isTextHere(type: RowType, { path }: Column): boolean {
-  let fields: TextFields | undefined = textFields[type];
+  let fields: TextFields = textFields[type];
   for (const [i, name] of path.entries()) {
-    const shape: Shape<unknown> | undefined =
-      fields !== undefined && Object.hasOwn(fields, name) ? fields[name] : undefined;
+    const shape: Shape<unknown> | undefined = Object.hasOwn(fields, name) ? fields[name] : undefined;
     if (shape === undefined) return false;
-    fields = known(shape).properties;
-    if (fields === undefined || i === path.length - 1) return !isNumber(shape);
+    const { properties } = known(shape);
+    if (properties === undefined || i === path.length - 1) return !isNumber(shape);
+    fields = properties;
   }
   return false;
 }
