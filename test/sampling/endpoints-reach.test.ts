@@ -102,6 +102,11 @@ describe('how the hive reaches a worker', () => {
       ['::', '127.0.0.1'],
       ['::1', '::1'],
     ])('in another namespace, where it listens on %s, at %s', (address, localhost) => {
+      const loopback6 = socket(309, 8000, '::1', other);
+      expect(way([loopback6, socket(301, 8000, address, other)], 8000)).toEqual({
+        localhost,
+        connect: expect.any(Function),
+      });
       expect(way([socket(301, 8000, address, other)], 8000)).toEqual({ localhost, connect: expect.any(Function) });
       expect(way([socket(301, 8000, address, other)], 8000, { namespaces: null })).toBe('serverUnreachable');
     });

@@ -82,6 +82,34 @@ describe('where a worker serves', () => {
     const { of, endpoints } = served([unix], world);
     expect(of()).toMatchObject({ port: null, reason: 'notListening' });
     expect([endpoints.askedOf(path), endpoints.unaskedOf(path)]).toEqual([null, 'onUnixSocket']);
+    world.sockets.set(23, null);
+    const hidden = served([unix], world);
+    hidden.of();
+    expect(hidden.endpoints.unaskedOf(path)).toBe('onUnixSocket');
+    const router = processOf(25, 'litellm --port 4000');
+    world.sockets.set(25, [socket(320, 4000)]);
+    const both = served([unix, router], world);
+    expect(both.of().port).toBe(4000);
+    expect(both.endpoints.askedOf(path)).toMatchObject([{ key: key(4000, 320) }]);
+  });
+
+  it('by sockets that were not looked at yet is not known', () => {
+    expect(served([vllm], new World()).of()).toMatchObject({ port: null, reason: 'socketsUnknown' });
+  });
+
+  it('undecided stays undecided where some of its processes are hidden', () => {
+    const world = new World();
+    world.sockets.set(21, [socket(301, 9301), socket(302, 9302)]);
+    expect(served([vllm], world).of(null, true)).toMatchObject({ port: null, reason: 'severalCandidates' });
+  });
+
+  it('on all addresses of IPv6, and answering there alone, is not reached by IPv4', () => {
+    const world = new World();
+    world.sockets.set(21, [socket(301, 8000, '::')]);
+    world.findings = new Map([[key(8000, 301), finding({ host: '::1' })]]);
+    expect(served([vllm], world).of()).toMatchObject({ endpoint: null, reason: 'addressUnknown' });
+    world.findings = new Map([[key(8000, 301), finding()]]);
+    expect(served([vllm], world).of()).toMatchObject({ endpoint: 'http://10.4.4.4:8000' });
   });
 
   it('of more than eight ports eight are asked', () => {
@@ -139,6 +167,31 @@ describe('where a worker serves is looked at again', () => {
     world.changed = 2;
     expect(of()).toBe(before);
     expect(endpoints.askedOf(path)).toBe(asked);
+  });
+
+  it('not for others that come or go, and the lists stay the same ones', () => {
+    const { of, world, endpoints, groups } = known();
+    const before = of();
+    endpoints.update(groups);
+    expect(world.updates.at(-1)?.[0]).toBe(world.updates[0]?.[0]);
+    endpoints.update(new Map([...groups, ['/llm/7', [processOf(77, 'sh')]]]));
+    expect(world.updates.at(-1)?.[0]).not.toBe(world.updates[0]?.[0]);
+    expect(of()).toBe(before);
+  });
+
+  it('once an address, or a process that forwards, has changed', () => {
+    const world = new World();
+    world.sockets.set(21, [socket(301, 8000)]);
+    const containers = { generation: 3, forwarders: () => forwarders, update: () => undefined };
+    let forwarders: readonly KnownProcess[] = [];
+    const { of, endpoints, groups } = served([vllm], world, { containers: containers as never });
+    const before = of();
+    forwarders = [processOf(90, 'docker-proxy')];
+    endpoints.update(groups);
+    expect(world.updates.at(-1)?.[0]).toEqual([vllm, ...forwarders]);
+    expect(of()).toBe(before);
+    containers.generation = 4;
+    expect(of()).not.toBe(before);
   });
 
   it('once its sockets have changed', () => {
@@ -257,6 +310,9 @@ describe('faults of sockets', () => {
     const endpoints = world.endpoints({ namespaces: null });
     const all = [0, 1, 2].map((i) => [`/llm/${i}`, [processOf(61 + i, 'vllm serve org/phi')]] as const);
     for (const [, [process]] of all) world.sockets.set(process!.pid, null);
+    // Beside one that may be seen.
+    all[0]![1].push(processOf(81, 'sh', 61));
+    world.sockets.set(81, null);
     for (let i = 0; i < count; i++) world.deniedPids.add(61 + i);
     endpoints.update(new Map(all));
     for (const [each] of all) endpoints.of(each, each, null, false);
