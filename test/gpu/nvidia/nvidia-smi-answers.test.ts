@@ -25,9 +25,12 @@ describe('what a pass of nvidia-smi asks and makes of the answers', () => {
     host.has({});
     const smi = host.open();
     await reported(smi);
+    const format = '--format=csv,noheader,nounits';
+    const args = host.programs.runs();
+    expect(args.map(([, ...more]) => more)).toEqual([[format], [format], ['-c', '1', '-s', 'um']]);
     const kinds = () => host.programs.runs().map(([asked]) => asked?.split('=')[0]);
     const idle = ['--query-gpu', '--query-compute-apps'];
-    expect(kinds()).toEqual([...idle, 'pmon']);
+    expect(args.map(([asked]) => asked?.split('=')[0])).toEqual([...idle, 'pmon']);
     for (let pass = 2; pass <= 5; pass++) {
       await host.programs.pass(1000);
       expect(kinds()).toEqual(idle);
@@ -187,8 +190,41 @@ describe('a GPU that nvidia-smi cannot open', () => {
       [buses[1], 'GPU-be11-1', ''],
       [buses[2], '', ''],
     ]);
+    expect(devices[0]).toMatchObject({ parentUuid: '', computeCapability: '' });
     const runs = host.programs.runs();
     expect(runs.map((args) => args.slice(-2)).slice(-2)).toEqual(Array(2).fill(['-i', buses[1]?.toLowerCase()]));
+  });
+
+  it.each([
+    ['that is said again when it was left out', (args: readonly string[], busId: string) => args[3] === busId, 2],
+    ['beside rows of the others', () => true, 1],
+  ])('%s is one GPU', async (_what, hasRow, asks) => {
+    const { path, remove } = temporaryDirectory('smi-again');
+    for (const busId of buses.slice(0, 2)) mkdirSync(join(path, 'gpus', busId), { recursive: true });
+    host.programs.answers.gpus = (args) => {
+      const row = rowFor(args, { index: '1', uuid: 'GPU-be11-1', 'pci.bus_id': buses[1]! });
+      return { text: lost(buses[0]!) + (hasRow(args, buses[1]!) ? row : ''), exitCode: 15 };
+    };
+    const smi = host.open({ procDriver: path });
+    smi.start();
+    await host.programs.pass(0);
+    remove();
+    expect(smi.state.report?.devices.map(({ busId }) => busId)).toEqual([buses[0], buses[1]]);
+    expect(host.begins()).toBe(asks);
+  });
+
+  it.each([
+    ['never gives a row', lost(buses[0]!), 2],
+    ['does not work', 'NVIDIA-SMI has failed\n', 1],
+  ])('a driver that %s is not asked again and again', async (_what, text, asks) => {
+    const { path, remove } = temporaryDirectory('smi-never');
+    for (const busId of buses.slice(0, 2)) mkdirSync(join(path, 'gpus', busId), { recursive: true });
+    host.programs.answers.gpus = () => ({ text, exitCode: 9 });
+    const smi = host.open({ procDriver: path });
+    smi.start();
+    await host.programs.pass(0);
+    remove();
+    expect(host.begins()).toBe(asks);
   });
 
   it('where the driver lists none, those that were seen before are asked for', async () => {

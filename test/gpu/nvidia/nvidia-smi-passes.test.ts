@@ -101,6 +101,29 @@ describe('passes of nvidia-smi', () => {
     expect(smi.state.abandoned).toBe(1);
   });
 
+  it('stopped while one answers, no other is asked, and what it says is not taken', async () => {
+    host.has({});
+    const smi = host.open();
+    const rows = host.programs.answers.gpus;
+    host.programs.answers.gpus = (args) => {
+      void smi.stop();
+      return rows(args);
+    };
+    smi.start();
+    await host.programs.pass(0);
+    expect(host.programs.started).toHaveLength(1);
+    host.programs.answers.gpus = rows;
+    host.programs.answers.pmon = () => {
+      void smi.stop();
+      return { text: '' };
+    };
+    host.programs.answers.apps = () => ({ text: 'GPU-be11-0, 77, 5\n' });
+    smi.start();
+    await host.programs.pass(0);
+    expect(host.programs.started).toHaveLength(4);
+    expect(smi.state.report).toBeNull();
+  });
+
   it('a failure stands until a pass gives a report', async () => {
     host.programs.answers.gpus = () => ({ text: '', exitCode: 9 });
     const smi = host.open();
@@ -158,7 +181,9 @@ describe('passes of nvidia-smi', () => {
       env: { PATH: '/usr/bin' },
       stdio: ['ignore', 'pipe', 'ignore'],
     });
-    expect(host.programs.newest.args.slice(2, 3)).toEqual([process.execPath]);
+    expect(host.programs.newest.file).toBe('/bin/sh');
+    expect(host.programs.newest.args[0]).toBe('-c');
+    expect(host.programs.newest.args[2]).toBe(process.execPath);
   });
 
   it('runs that the kernel holds are counted; after three none is started until one has ended', async () => {
