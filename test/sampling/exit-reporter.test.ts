@@ -133,6 +133,34 @@ describe('the end of a worker that was seen', () => {
     reports.wallStepMs = 3600_000;
     expect(reports.add(started(18, 14)).brief(23).at(-1)?.at(-1)).toBe(3619);
     expect(reports.add(started(3700, 14)).brief(23).at(-1)?.at(-1)).toBe(3700);
+    const set = new Reports().departed(gone(recordOf(12), 20));
+    set.wallStepMs = 500_000;
+    set.at(24);
+    set.wallStepMs = 800_000;
+    expect(set.add(started(18, 13)).brief(25).at(-1)?.at(-1)).toBe(320);
+  });
+
+  it('is noted as reported where notes are kept', () => {
+    const marks = (earlier: ReportedEnds | null) =>
+      new Reports('/cg', earlier)
+        .departed(gone(recordOf(12), 20))
+        .at(24)
+        .map(({ reportMark }) => reportMark?.worker);
+    expect([marks(nothing), marks(null)]).toEqual([[workerRunKey(recordOf(12))], [undefined]]);
+  });
+
+  it('when it was is remembered of as many workers as there may be exits on disk', () => {
+    const id = (i: number) => `llm/w${i}`;
+    const ends = (count: number) => {
+      const reports = new Reports();
+      for (let i = 0; i < count; i++) reports.departed(gone(recordOf(4000 + i), 20, { id: id(i), instance: `w${i}` }));
+      expect(reports.at(24)).toHaveLength(count);
+      return (i: number) => reports.add(started(18, 9, id(i))).brief(25)[0]?.at(-1);
+    };
+    const whole = ends(2000);
+    expect([whole(0), whole(1999)]).toEqual([20, 20]);
+    const more = ends(2001);
+    expect([more(0), more(1), more(2000)]).toEqual([18, 20, 20]);
   });
 
   it('two of one worker are reported in their order', () => {
@@ -186,7 +214,7 @@ describe('the end of a worker of which only the exit was found', () => {
   });
 
   it.each<[string, CgroupStatus, Partial<WorkerRecord>, number]>([
-    ['was not read yet', state({ read: false }), {}, 0],
+    ['was not read yet', state({ read: false, live: false, inode: Number.NaN }), {}, 0],
     ['is empty', state({ live: false }), {}, 1],
     ['has its children', state({ recordSeen: recordOf(12) }), {}, 0],
     ['has the next run', state({ recordSeen: recordOf(13) }), {}, 1],
@@ -227,6 +255,8 @@ describe('the end of a worker of which only the exit was found', () => {
       ['workerStarted', 'llm/a', 13],
       ['workerStarted', 'llm/a', 14],
     ]);
+    const first = found(new Reports().add(started(5, 13)));
+    expect(first.brief(30).map(([kind]) => kind)).toEqual(['workerExited', 'workerStarted']);
     const last = found(new Reports().add(started(1, 12), killed(6)));
     expect(last.brief(30).map(([kind]) => kind)).toEqual(['workerStarted', 'oomKill', 'workerExited']);
   });
