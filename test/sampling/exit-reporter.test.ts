@@ -155,7 +155,11 @@ describe('the end of a worker that was seen', () => {
       const reports = new Reports();
       for (let i = 0; i < count; i++) reports.departed(gone(recordOf(4000 + i), 20, { id: id(i), instance: `w${i}` }));
       expect(reports.at(24)).toHaveLength(count);
-      return (i: number) => reports.add(started(18, 9, id(i))).brief(25)[0]?.at(-1);
+      return (i: number) =>
+        reports
+          .add(started(18, 9, id(i)))
+          .brief(25)[0]
+          ?.at(-1);
     };
     const whole = ends(2000);
     expect([whole(0), whole(1999)]).toEqual([20, 20]);

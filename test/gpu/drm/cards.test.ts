@@ -55,7 +55,9 @@ const clientOf = (driver: 'amdgpu' | 'xe' | 'i915', lines: Readonly<Record<strin
 describe('what is added of several', () => {
   it('of engines the busiest, over all clients', () => {
     expect(busiest([])).toBe(0);
-    expect(busiest([holder({ gfx: 12, compute: 31 })])).toBe(31);
+    expect(busiest([holder({ gfx: 12, compute: 31, dma: 4 })])).toBe(31);
+    expect(busiest([holder({ gfx: 12 }, { gfx: 13, dma: 24 })])).toBe(25);
+    expect(busiest([holder({ gfx: 12 }, null)])).toBeNull();
     expect(busiest([holder({ gfx: 140 })])).toBe(100);
     expect(busiest([holder({ gfx: Number.NaN, dma: 4 })])).toBe(4);
     expect(busiest([holder(null)])).toBeNull();

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { GpuIdentities } from '../../../lib/gpu/identities.js';
 import { temporaryDirectory } from '../../harness/leftovers.js';
 import { buses, SmiHost } from './nvidia-smi-host.js';
@@ -171,6 +171,7 @@ describe('a GPU that nvidia-smi cannot open', () => {
 
   it('is lost at its index, and the others are asked for by name', async () => {
     const { path, remove } = temporaryDirectory('smi-lost');
+    onTestFinished(remove);
     for (const busId of buses) mkdirSync(join(path, 'gpus', busId.toLowerCase()), { recursive: true });
     stopsAt(2, 0);
     const identities = new GpuIdentities();
@@ -178,7 +179,6 @@ describe('a GPU that nvidia-smi cannot open', () => {
     const smi = host.open({ procDriver: path }, identities);
     smi.start();
     await host.programs.pass(0);
-    remove();
     const devices = smi.state.report?.devices ?? [];
     expect(devices.map(({ index, unreachable }) => [index, unreachable?.code ?? null])).toEqual([
       [0, 'GPU_IS_LOST'],
@@ -200,6 +200,7 @@ describe('a GPU that nvidia-smi cannot open', () => {
     ['beside rows of the others', () => true, 1],
   ])('%s is one GPU', async (_what, hasRow, asks) => {
     const { path, remove } = temporaryDirectory('smi-again');
+    onTestFinished(remove);
     for (const busId of buses.slice(0, 2)) mkdirSync(join(path, 'gpus', busId), { recursive: true });
     host.programs.answers.gpus = (args) => {
       const row = rowFor(args, { index: '1', uuid: 'GPU-be11-1', 'pci.bus_id': buses[1]! });
@@ -208,7 +209,6 @@ describe('a GPU that nvidia-smi cannot open', () => {
     const smi = host.open({ procDriver: path });
     smi.start();
     await host.programs.pass(0);
-    remove();
     expect(smi.state.report?.devices.map(({ busId }) => busId)).toEqual([buses[0], buses[1]]);
     expect(host.begins()).toBe(asks);
   });
@@ -218,12 +218,12 @@ describe('a GPU that nvidia-smi cannot open', () => {
     ['does not work', 'NVIDIA-SMI has failed\n', 1],
   ])('a driver that %s is not asked again and again', async (_what, text, asks) => {
     const { path, remove } = temporaryDirectory('smi-never');
+    onTestFinished(remove);
     for (const busId of buses.slice(0, 2)) mkdirSync(join(path, 'gpus', busId), { recursive: true });
     host.programs.answers.gpus = () => ({ text, exitCode: 9 });
     const smi = host.open({ procDriver: path });
     smi.start();
     await host.programs.pass(0);
-    remove();
     expect(host.begins()).toBe(asks);
   });
 

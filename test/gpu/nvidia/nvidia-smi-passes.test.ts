@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { NvidiaSmiOptions } from '../../../lib/gpu/nvidia/nvidia-smi.js';
 import { temporaryDirectory } from '../../harness/leftovers.js';
 import { SmiHost } from './nvidia-smi-host.js';
@@ -30,6 +30,7 @@ describe('passes of nvidia-smi', () => {
 
   it('begin ten times as seldom where the program is not there', async () => {
     const { path, remove } = temporaryDirectory('smi-absent');
+    onTestFinished(remove);
     const binary = join(path, 'nvidia-smi');
     const smi = host.open({ binary, intervalMs: 300 });
     smi.start();
@@ -41,7 +42,6 @@ describe('passes of nvidia-smi', () => {
     expect(host.begins()).toBe(0);
     await host.programs.pass(1);
     expect(host.begins()).toBe(1);
-    remove();
   });
 
   it('started twice it runs once', async () => {
@@ -249,6 +249,7 @@ describe('passes of nvidia-smi', () => {
 describe('where nvidia-smi is', () => {
   it('the first in PATH that may be run, unless one is named', async () => {
     const { path, remove } = temporaryDirectory('smi-path');
+    onTestFinished(remove);
     const places = ['a', 'b', 'c'].map((name) => join(path, name));
     for (const place of places) {
       mkdirSync(place);
@@ -272,6 +273,5 @@ describe('where nvidia-smi is', () => {
     await settled();
     expect(host.programs.started).toHaveLength(before);
     expect(smi.state.failure?.kind).toBe('absent');
-    remove();
   });
 });
