@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { parseFdinfo } from '../../../lib/gpu/drm/fdinfo.js';
 import { type DrmHolders, DrmProcesses, type DrmProcessesOptions, deviceKey } from '../../../lib/gpu/drm/processes.js';
 import type { FileReader, PidInodes } from '../../../lib/io/file-reader.js';
 import { fdinfo } from './fake-host.js';
@@ -25,12 +26,17 @@ class Proc {
   /** Called before the files of a pass are read. */
   meanwhile: () => void = () => undefined;
   walks = 0;
+  /** The order in which descriptors are listed is another. */
+  isReversed = false;
+  /** As with the addon, which parses them itself. */
+  readonly parses: boolean;
   #inodes: PidInodes = new Map();
   #lastInode = 70;
   readonly #isOwnClock: boolean;
   readonly #scanner: DrmProcesses;
 
-  constructor(options: Partial<DrmProcessesOptions> = {}) {
+  constructor(options: Partial<DrmProcessesOptions> = {}, parses = false) {
+    this.parses = parses;
     this.#isOwnClock = options.sharedMs === undefined;
     this.#scanner = new DrmProcesses({
       procRoot: '/proc',
@@ -68,27 +74,42 @@ class Proc {
     return {
       pids: (paths: readonly string[]) => each(paths, () => this.#list()),
       links: (paths: readonly string[], prefix: string) =>
-        each(paths, () => [this.namespace].filter((link) => link.startsWith(prefix))),
-      linkNames: (paths: readonly string[]) =>
+        each(paths, (path) =>
+          path === '/proc/self/ns' ? [this.namespace].filter((link) => link.startsWith(prefix)) : ENOENT,
+        ),
+      linkNames: (paths: readonly string[], prefix: string) =>
         each(paths, (path) => {
-          const pid = Number(path.split('/')[2]);
+          const pid = Number(/^\/proc\/(\d+)\/fd$/.exec(path)?.[1]);
+          if (prefix !== '/dev/dri/') return ENOENT;
           this.looked.push(pid);
           const descriptors = this.processes.get(pid)?.descriptors ?? ENOENT;
-          return typeof descriptors === 'number' ? descriptors : Object.keys(descriptors);
+          if (typeof descriptors === 'number') return descriptors;
+          return this.isReversed ? Object.keys(descriptors).reverse() : Object.keys(descriptors);
         }),
       readKept: async (paths: readonly string[]) => {
         this.meanwhile();
-        return each(paths, (path) => {
-          this.read.push(path);
-          const [, , pid, , name] = path.split('/');
-          const descriptors = this.processes.get(Number(pid))?.descriptors ?? ENOENT;
-          return typeof descriptors === 'number' ? descriptors : (descriptors[Number(name)] ?? ENOENT);
-        });
+        return each(paths, (path) => (this.parses ? ENOENT : this.#file(path)));
       },
+      ...(this.parses
+        ? {
+            drmClients: (paths: readonly string[]) =>
+              each(paths, (path) => {
+                const text = this.#file(path);
+                return typeof text === 'number' ? text : parseFdinfo(text);
+              }),
+          }
+        : {}),
       runningMs: () => 0,
       runningAt: () => 0,
       close: () => undefined,
     } as unknown as FileReader;
+  }
+
+  #file(path: string): string | number {
+    this.read.push(path);
+    const [, , pid, , name] = path.split('/');
+    const descriptors = this.processes.get(Number(pid))?.descriptors ?? ENOENT;
+    return typeof descriptors === 'number' ? descriptors : (descriptors[Number(name)] ?? ENOENT);
   }
 
   /** The same list where nothing has changed, as the real ones give it. */
@@ -167,6 +188,37 @@ describe('which processes hold a card', () => {
     expect(await proc.pass()).toEqual([held, null]);
     expect(await proc.pass()).toEqual([held, null]);
     expect(proc.looked).toEqual([41]);
+    expect(await proc.pass()).toEqual([held, null]);
+    expect(proc.looked).toEqual([]);
+  });
+
+  it('the addon parses them where there is one', async () => {
+    const proc = new Proc({}, true).has(41, { 3: client(2), 4: 'pos:\t0\n' });
+    expect(await proc.pass()).toEqual([{ 41: 1 }, null]);
+    expect(await proc.pass()).toEqual([{ 41: 1 }, null]);
+  });
+
+  it('no file is read any more of one that has ended, or has closed its GPUs', async () => {
+    const proc = new Proc()
+      .has(40, { 3: client(1) })
+      .has(41, { 3: client(2) })
+      .has(42, { 3: client(3) });
+    await proc.pass();
+    proc.processes.delete(41);
+    proc.become(42, {});
+    await proc.pass();
+    await proc.pass();
+    expect(proc.looked).toContain(42);
+    await proc.pass();
+    expect(proc.read).toEqual(['/proc/40/fdinfo/3']);
+  });
+
+  it.each([
+    [ENOENT, { 41: 1, 42: 1 }],
+    [ESRCH, { 42: 1 }],
+  ])('a first descriptor that gives %i', async (errno, held) => {
+    const proc = new Proc().has(41, { 3: errno, 4: client(3) }).has(42, { 3: client(5) });
+    expect(await proc.pass()).toEqual([held, null]);
   });
 });
 
@@ -208,6 +260,7 @@ describe('when processes are looked at again', () => {
     const proc = new Proc().has(400, { 3: client(2), 4: client(2) });
     await proc.pass();
     await proc.pass();
+    proc.isReversed = true;
     expect(await proc.pass()).toEqual([{ 400: 1 }, null]);
     expect(proc.looked).toEqual([400]);
     expect(proc.read).toEqual(['/proc/400/fdinfo/3']);
@@ -334,6 +387,8 @@ describe('more descriptors than are looked at', () => {
     expect(await whole.pass()).toEqual([{ 41: 3, 42: 3 }, null]);
     whole.has(44, many(1, 300));
     expect(await whole.pass()).toEqual([{ 41: 3, 42: 3 }, expect.stringContaining('more descriptors')]);
+    const equal = new Proc({ descriptors: { ofOne: 3, inAll: 4 } }).has(41, many(3, 100)).has(42, many(3, 200));
+    expect((await equal.pass())[0]).toEqual({});
     const part = new Proc(options).has(41, many(4, 100)).has(42, many(3, 200)).has(43, many(2, 300));
     expect((await part.pass())[0]).toEqual({ 42: 3, 43: 2 });
     part.processes.delete(42);
@@ -345,11 +400,12 @@ describe('more descriptors than are looked at', () => {
 describe('one walk for all who ask', () => {
   it('within the time that is shared, and another after it', async () => {
     const proc = new Proc({ sharedMs: 300 }).has(41, { 3: client(2) });
+    proc.nowMs = 1000;
     await proc.pass();
-    proc.nowMs = 300;
+    proc.nowMs = 1300;
     await proc.pass();
     expect(proc.walks).toBe(1);
-    proc.nowMs = 301;
+    proc.nowMs = 1301;
     await proc.pass();
     expect(proc.walks).toBe(2);
   });

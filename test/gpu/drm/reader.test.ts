@@ -19,6 +19,8 @@ interface Card {
   readonly driver?: string;
   readonly isUnified?: boolean;
   readonly isAsleep?: boolean;
+  /** It is pulled while it is read. */
+  readonly isPulled?: boolean;
 }
 
 /** A host whose cards a test adds and removes; a pass over them takes no time unless a test holds it up. */
@@ -39,6 +41,7 @@ class Host {
   identified: string[] = [];
   failure: Error | null = null;
   closes: string[] = [];
+  scans = 0;
   readonly sys: string;
   #entries: readonly { name: string; isDirectory: boolean }[] = [];
 
@@ -56,7 +59,10 @@ class Host {
         roots: { sys: this.sys },
         now: () => this.nowMs,
         drmProcesses: {
-          scan: async () => this.holders,
+          scan: async () => {
+            this.scans++;
+            return this.holders;
+          },
           close: () => this.closes.push('processes'),
         } as never,
         ...options,
@@ -118,7 +124,7 @@ class Host {
       read: (paths: readonly string[]) => {
         this.identified = paths.map(nameIn);
         return each('read', paths, (path) => {
-          const card = this.cards.get(nameIn(path)) ?? ENOENT;
+          const card = path.endsWith('/device/uevent') ? (this.cards.get(nameIn(path)) ?? ENOENT) : EACCES;
           if (typeof card === 'number') return card;
           return Buffer.from(`DRIVER=${card.driver ?? 'amdgpu'}\nPCI_ID=1002:7480\nPCI_SLOT_NAME=${card.pdev}\n`);
         });
@@ -129,6 +135,7 @@ class Host {
           const [status = '', ...files] = splitDevice(device);
           const card = this.cards.get(nameIn(status));
           if (card === undefined || typeof card === 'number') return ENODEV;
+          if (card.isPulled) return ['active\n', ...files.map(() => ENOENT)];
           return card.isAsleep ? ['suspended\n'] : ['active\n', ...files.map(() => '21\n')];
         }),
       runningMs: () => 0,
@@ -159,6 +166,7 @@ describe('cards by the files of their driver', () => {
       ...{ status: 'absent', reader: 'none', faults: [], reason: 'there is no AMD GPU with a driver' },
     });
     expect(new Host([]).open().read().status).toBe('absent');
+    expect(new Host(['card0', 'version']).open().read().status).toBe('initializing');
     expect(new Host(['card1234']).open().read()).toEqual({
       ...{ status: 'initializing', reader: 'drm', reason: null, faults: [] },
     });
@@ -262,6 +270,25 @@ describe('cards by the files of their driver', () => {
     expect(shown(await next(host, reader))).toEqual([]);
     const never = new Host();
     expect((await next(never, never.open())).status).toBe('absent');
+    expect(never.scans).toBe(0);
+  });
+
+  it('that come as others go are read themselves', async () => {
+    const host = new Host();
+    host.cards.set('card0', { pdev: first });
+    const reader = host.open();
+    await next(host, reader);
+    host.cards.delete('card0');
+    host.cards.set('card1', { pdev: second });
+    expect(shown(await next(host, reader))).toEqual([[bus(second), 0, 21]]);
+    expect(shown(await next(host, reader))).toEqual([[bus(second), 0, 21]]);
+  });
+
+  it('that are pulled while they are read are lost', async () => {
+    const host = new Host();
+    host.cards.set('card0', { pdev: first, isPulled: true }).set('card1', { pdev: second });
+    const reading = await next(host, host.open());
+    expect(reading).toMatchObject({ report: { devices: [{ unreachable: { name: 'lost' } }, { unreachable: null }] } });
   });
 
   it('of which another took the place are others', async () => {
