@@ -308,10 +308,12 @@ describe('faults of sockets', () => {
   ])('%i workers of another user', (count, message) => {
     const world = new World();
     const endpoints = world.endpoints({ namespaces: null });
-    const all = [0, 1, 2].map((i) => [`/llm/${i}`, [processOf(61 + i, 'vllm serve org/phi')]] as const);
+    const all = [0, 1, 2].map((i): readonly [string, readonly KnownProcess[]] => {
+      const shell = i === 0 ? [processOf(81, 'sh', 61)] : [];
+      return [`/llm/${i}`, [processOf(61 + i, 'vllm serve org/phi'), ...shell]];
+    });
     for (const [, [process]] of all) world.sockets.set(process!.pid, null);
     // Beside one that may be seen.
-    all[0]![1].push(processOf(81, 'sh', 61));
     world.sockets.set(81, null);
     for (let i = 0; i < count; i++) world.deniedPids.add(61 + i);
     endpoints.update(new Map(all));
