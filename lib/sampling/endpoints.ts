@@ -165,10 +165,7 @@ export class Endpoints {
   of(path: string, id: string, recordPort: number | null, hidden: boolean): Server {
     const processes = this.#groups.get(path);
     const listening = this.#listening;
-    if (processes === undefined || listening === null) {
-      if (this.#known.delete(path)) this.#expected = null;
-      return unknownServer;
-    }
+    if (processes === undefined || listening === null) return unknownServer;
     const { generation } = listening;
     const containers = this.#containers?.generation ?? 0;
     const findings = this.#prober?.findingsOf(id) ?? null;
@@ -275,7 +272,7 @@ export class Endpoints {
     );
     const isEngine = processes.some(({ role }) => role.role === 'engine');
     // On a Unix socket it cannot be asked.
-    if ((choice.reason === 'notListening' || isGuessed(choice.candidates)) && this.#isOnUnix(processes, listening))
+    if (isGuessed(choice.candidates) && this.#isOnUnix(processes, listening))
       return { choice: { candidates: [], reason: 'notListening' }, asked: null, unasked: 'onUnixSocket' };
     if (choice.reason === 'notListening')
       return {

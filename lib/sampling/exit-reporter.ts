@@ -123,17 +123,18 @@ export class ExitReporter {
   /** The entries, with the ends that were not seen, each before the start of the worker's next run. */
   #withUnsighted(ended: readonly WorkerRecord[], times: ExitTimes, statusOf: StatusOf): Entry[] {
     const entries = [...this.#entries];
-    if (this.#root === null || this.#earlier === null || ended === this.#finished) return entries;
+    const [root, earlier] = [this.#root, this.#earlier];
+    if (root === null || earlier === null || ended === this.#finished) return entries;
     let finished = true;
     for (const record of ended) {
-      if (record.exit === null || this.#isDone(record)) continue;
-      if (this.#mayLive(record, this.#root, statusOf)) {
+      if (record.exit === null || this.#isDone(record, root, earlier)) continue;
+      if (this.#mayLive(record, root, statusOf)) {
         finished = false;
         continue;
       }
       const key = workerRunKey(record);
       this.#markDone(key);
-      const departed = exitWithoutSighting(record, record.exit, this.#earlier.oomKills(key), times.nowMs);
+      const departed = exitWithoutSighting(record, record.exit, earlier.oomKills(key), times.nowMs);
       const at = entries.findIndex(
         ({ id, event }) => id === departed.id && event?.kind === 'workerStarted' && event.at >= departed.at,
       );
@@ -143,14 +144,13 @@ export class ExitReporter {
     return entries;
   }
 
-  #isDone(record: WorkerRecord): boolean {
+  #isDone(record: WorkerRecord, root: string, earlier: ReportedEnds): boolean {
     const key = workerRunKey(record);
     if (this.#done.has(key)) return true;
-    const { cgroup, cgroupInode, exit } = record;
+    const { cgroup, cgroupInode } = record;
     const done =
-      !cgroup?.startsWith(`${this.#root}/`) ||
-      exit === null ||
-      (this.#earlier?.exited(key) ?? false) ||
+      !cgroup?.startsWith(`${root}/`) ||
+      earlier.exited(key) ||
       (cgroupInode !== null && this.#done.has(inodeKey(cgroupInode)));
     if (done) this.#markDone(key);
     return done;

@@ -63,7 +63,7 @@ export class SamplerLoop implements RunningSampler {
   readonly gpu: GpuSource;
   readonly #parts: LoopParts;
   readonly #closing = new AbortController();
-  #discovering: NodeJS.Timeout | null = null;
+  #discovering: NodeJS.Timeout | undefined;
   #started = false;
 
   constructor(parts: LoopParts) {
@@ -124,7 +124,7 @@ export class SamplerLoop implements RunningSampler {
   async close(): Promise<void> {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort();
-    if (this.#discovering !== null) clearTimeout(this.#discovering);
+    clearTimeout(this.#discovering);
     await this.#parts.close();
   }
 
@@ -142,6 +142,7 @@ export class SamplerLoop implements RunningSampler {
       // A pass may be late by half an interval; then the tick goes on without it.
       if (reader === null) await this.#within(never, intervalMs);
       else await this.#nextPass(intervalMs * 1.5);
+      if (this.#closing.signal.aborted) return;
       // For the next tick. What is asked here is answered while the snapshot is made, and wakes nobody.
       void host.read();
       void this.#discover();
@@ -151,11 +152,11 @@ export class SamplerLoop implements RunningSampler {
   }
 
   async #discover(): Promise<void> {
-    if (this.#discovering !== null) clearTimeout(this.#discovering);
+    clearTimeout(this.#discovering);
     await this.#parts.discovery.scan().catch(() => undefined);
     if (this.#closing.signal.aborted) return;
     this.#parts.sampler.reconcile();
-    if (this.#discovering !== null) clearTimeout(this.#discovering);
+    clearTimeout(this.#discovering);
     this.#discovering = setTimeout(() => void this.#discover(), discoverEveryMs);
     this.#discovering.unref();
   }

@@ -108,13 +108,14 @@ export function probeTarget(
 ): ProbeTarget {
   const url = recordSeen?.readyUrl ? readyUrlOf(recordSeen.readyUrl) : null;
   const way = url === null ? null : endpoints.wayTo(watched.path, Number(url.port || 80));
+  // Also where there is no URL.
   const isAsked = typeof way === 'object';
   return {
     id: watched.id,
     identity: main?.key ?? String(inode),
     readyUrl: isAsked ? url : null,
     urlWay: isAsked ? way : null,
-    servers: isAsked || url === null ? endpoints.askedOf(watched.path) : way === 'notListening' ? 'none' : null,
+    servers: isAsked ? endpoints.askedOf(watched.path) : way === 'notListening' ? 'none' : null,
     unnamed: recordSeen?.model == null && described?.serving.models.length === 0,
     working: (cpuPercent ?? 0) >= workingCpuPercent || (gpuUtilizationPercent ?? 0) > 0,
     processes: endpoints.processesOf(watched.path),

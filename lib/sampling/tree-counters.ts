@@ -31,6 +31,8 @@ export interface CountedProcess {
 }
 
 interface Ended extends CountedProcess {
+  /** Its tree and those around it: a tree may end with its last process. */
+  readonly around: readonly string[];
   /** A pass has looked for who waited for it. That may have been read before it ended: the next one sees what it inherits. */
   isOld: boolean;
 }
@@ -75,6 +77,7 @@ export class TreeCounter {
   readonly #ended = new Map<string, Ended>();
   #totals = new Map<string, TreeTotal>();
   #growths = new Map<string, Growth>();
+  #outer: TreeChanges['outer'] = new Map();
 
   /** Of each tree, as long as it has processes. */
   get totals(): ReadonlyMap<string, TreeTotal> {
@@ -88,13 +91,15 @@ export class TreeCounter {
       const process = this.#living.get(identity);
       if (process === undefined) continue;
       this.#living.delete(identity);
-      this.#ended.set(identity, { ...process, isOld: false });
+      const around = [...treesAround(process.tree, outer.has(process.tree) ? outer : this.#outer)];
+      this.#ended.set(identity, { ...process, around, isOld: false });
     }
     for (const process of changed) this.#grow(process, atTicks);
     for (const [identity, process] of this.#ended) {
-      if (this.#isInherited(process, outer) || process.isOld) this.#ended.delete(identity);
+      if (this.#isInherited(process) || process.isOld) this.#ended.delete(identity);
       else process.isOld = true;
     }
+    this.#outer = outer;
     const before = this.#totals;
     this.#totals = new Map();
     for (const tree of trees) {
@@ -123,16 +128,16 @@ export class TreeCounter {
   }
 
   /** Whether what an ended process has used is in what others of its tree, or of one around it, inherited. */
-  #isInherited({ tree, parentTree, reading }: CountedProcess, outer: TreeChanges['outer']): boolean {
-    // Nobody will wait for it.
-    if (parentTree === null) return true;
+  #isInherited({ around, parentTree, reading }: Ended): boolean {
+    // Nobody will wait for it. If it could not be read for once, it is counted on.
+    if (parentTree === null) return false;
     const used = reading.own + reading.inherited;
     let inherited = false;
-    for (const each of treesAround(tree, outer)) {
+    for (const each of around) {
       const growth = this.#growths.get(each);
       // Nobody who inherited less has waited for it.
-      if (growth === undefined ? used > 0 : used > growth.largest) continue;
-      if (growth !== undefined) growth.ended += used;
+      if (growth === undefined || used > growth.largest) continue;
+      growth.ended += used;
       inherited = true;
     }
     return inherited;
@@ -146,7 +151,7 @@ export class TreeCounter {
 }
 
 /** The tree and all around it. */
-function* treesAround(tree: string, outer: ReadonlyMap<string, string | null>): Iterable<string> {
+export function* treesAround(tree: string, outer: ReadonlyMap<string, string | null>): Iterable<string> {
   const seen = new Set<string>();
   for (let at: string | null = tree; at !== null && !seen.has(at); at = outer.get(at) ?? null) {
     seen.add(at);

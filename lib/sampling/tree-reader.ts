@@ -9,7 +9,7 @@ import type { Clock } from '../util/clock.js';
 import { identityKey, type ProcessIdentity } from '../workers/process-forest.js';
 import type { ProcessTree, ProcessTrees } from '../workers/tree-workers.js';
 import type { RawRow } from './rates.js';
-import { type CountedProcess, TreeCounter, type UsageReading } from './tree-counters.js';
+import { type CountedProcess, TreeCounter, treesAround, type UsageReading } from './tree-counters.js';
 import { unreadProcess, type WorkerProcess } from './worker.js';
 
 export interface TreeRow {
@@ -133,7 +133,7 @@ export class TreeReader {
       return;
     }
     const before = this.#list;
-    const list = this.#listed(trees);
+    const list = this.#listed(trees, outer);
     const [uptime] = await this.#files.read([join(procRoot, 'uptime')], 4096);
     const uses = await this.#uses(list);
     const changes: Changes = {
@@ -141,8 +141,7 @@ export class TreeReader {
       ended: before === list ? [] : leftOut(before, list),
       trees: new Set(),
     };
-    for (const [i, member] of list.members.entries())
-      this.#take(member, uses[i] ?? null, list, before !== list, changes);
+    for (const [i, member] of list.members.entries()) this.#take(member, uses[i] ?? null, list, changes);
     const seconds = uptime instanceof Buffer ? parseUptime(uptime) : null;
     const atTicks = Math.max(list.newestTicks, (seconds ?? 0) * clockTicks);
     for (const counter of counters)
@@ -153,23 +152,25 @@ export class TreeReader {
     this.#latest = { startedMs, durationMs: endedMs - startedMs, rows };
   }
 
-  #listed(trees: readonly ProcessTree[]): Listed {
+  #listed(trees: readonly ProcessTree[], outer: ProcessTrees['outer']): Listed {
     if (this.#list.of === trees) return this.#list;
     const known = this.#list.byPid;
-    const listed = trees.map(({ key, members }) => ({
+    // The tree around another first: a child is read after its parent, also where it is of another tree.
+    const depths = new Map(trees.map(({ key }) => [key, [...treesAround(key, outer)].length]));
+    const ordered = trees.toSorted((a, b) => (depths.get(a.key) as number) - (depths.get(b.key) as number));
+    const listed = ordered.map(({ key, members }) => ({
       key,
       members: members.map(({ pid, startTicks }): Member => {
         const before = known.get(pid);
-        const same = before !== undefined && before.startTicks === startTicks ? before : null;
-        const identity = same?.identity ?? identityKey({ pid, startTicks });
+        const identity = before?.startTicks === startTicks ? before.identity : identityKey({ pid, startTicks });
         return {
           pid,
           startTicks,
           identity,
           tree: key,
-          use: same?.use ?? null,
+          use: null,
           row: null,
-          process: same?.process ?? null,
+          process: null,
         };
       }),
     }));
@@ -198,7 +199,7 @@ export class TreeReader {
   }
 
   /** Takes what a process says now. A use of which the start is another is of another process, which has its pid by now. */
-  #take(member: Member, use: Said, list: Listed, isOtherList: boolean, changes: Changes): void {
+  #take(member: Member, use: Said, list: Listed, changes: Changes): void {
     if (use === 'same') {
       changes.trees.add(member.tree);
       return;
@@ -218,7 +219,7 @@ export class TreeReader {
     }
     changes.trees.add(member.tree);
     const last = member.use;
-    if (last !== null && !isOtherList && isSameUse(last, use)) return;
+    if (last !== null && isSameUse(last, use)) return;
     member.use = use;
     member.process = isOver(use) ? null : this.#processOf(member, use);
     const { identity, tree, startTicks } = member;

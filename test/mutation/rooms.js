@@ -20,7 +20,7 @@ export const rooms = [
     tests: [
       'test/gpu/*.test.ts',
       'test/gpu/drm/*.test.ts',
-      'test/gpu/nvidia/{impossible,nvidia-smi-csv,nvidia-smi-exit,nvidia-smi-run,nvml,places,report}.test.ts',
+      'test/gpu/nvidia/{doctor,helper,impossible,nvidia-smi-*,nvml,nvml-times,places,report,vendor}.test.ts',
     ],
   },
   {

@@ -90,6 +90,67 @@ describe('what a tree has used', () => {
   it('leaves out an orphan of which the tree hears nothing', () => {
     const orphan = counted(6, 30, 0, { parentTree: null });
     expect(used([counted(5, 9, 0), orphan], [counted(5, 9, 25)])).toEqual([0, 25]);
+    expect(used([counted(5, 9, 0), orphan], [counted(5, 9, 44)])).toEqual([0, 44]);
+  });
+
+  it('goes on from the last reading of one that nobody waits for as well', () => {
+    const root = (own: number) => counted(5, own, 0, { parentTree: null });
+    const beside = counted(7, 0, 0);
+    expect(used([root(30), beside], [beside], [root(41), beside])).toEqual([0, 0, 11]);
+    expect(used([root(30), beside], [beside], [beside], [root(41), beside])).toEqual([0, 0, 0, 0]);
+  });
+
+  it('holds all of what is inherited long after a child ended for which nobody waited', () => {
+    const child = counted(6, 30, 0);
+    const parent = counted(5, 9, 0);
+    expect(used([parent, child], [parent], [parent], [counted(5, 9, 47)])).toEqual([0, 0, 0, 47]);
+  });
+
+  it.each<[string, [string, string | null][], number]>([
+    [
+      'around it',
+      [
+        ['b', 'a'],
+        ['a', null],
+      ],
+      8,
+    ],
+    [
+      'around that',
+      [
+        ['b', 'c'],
+        ['c', 'a'],
+        ['a', null],
+      ],
+      8,
+    ],
+    [
+      'beside it',
+      [
+        ['b', null],
+        ['a', null],
+      ],
+      58,
+    ],
+    [
+      'of which each is around the other',
+      [
+        ['b', 'a'],
+        ['a', 'b'],
+      ],
+      8,
+    ],
+  ])('holds a child of a tree %s once', (_where, outer, expected) => {
+    const counter = new Passes();
+    const around = new Map(outer);
+    const inner = counted(6, 50, 0, { tree: 'b', parentTree: 'a' });
+    counter.count([counted(5, 9, 0), inner], 100, around);
+    expect(counter.count([counted(5, 9, 58)], 200, around).get('a')?.used).toBe(expected);
+    const other = new Passes();
+    other.count([counted(5, 9, 0), inner], 100, around);
+    // Its tree has ended with it, and nobody says any more what was around it.
+    const left = other.count([counted(5, 9, 0)], 200, flat).get('a')?.used;
+    expect([left, other.count([counted(5, 9, 58)], 300, flat).get('a')?.used]).toEqual([0, expected]);
   });
 });
 

@@ -21,8 +21,8 @@ const maxLines = 1024;
 const maxLineLength = 4 * 1024 * 1024;
 
 /** A reader as a process of its own. Throws with the reason where there is no executable for it. */
-export function openHelper(options: HelperOptions): NvmlChannel {
-  const helper = options.helper ?? findHelper();
+export function openHelper(options: HelperOptions, find: () => string | null = findHelper): NvmlChannel {
+  const helper = options.helper ?? find();
   if (helper === null) throw new Error('hivepulse-gpu is not built; `npm rebuild hivepulse` builds it');
   const args: string[] = [];
   for (const path of options.libraryPaths ?? []) args.push('--library', path);

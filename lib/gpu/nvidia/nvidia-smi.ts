@@ -88,7 +88,7 @@ export class NvidiaSmi {
   #abandoned = 0;
   #passes = 0;
   #answered = false;
-  #timer: NodeJS.Timeout | null = null;
+  #timer: NodeJS.Timeout | undefined;
   #running: { readonly kill: () => void } | null = null;
   #pass: Promise<void> | null = null;
   #stopped = true;
@@ -130,8 +130,7 @@ export class NvidiaSmi {
   /** Kills a run in progress. Resolves when it has ended, or can't be ended. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = null;
+    clearTimeout(this.#timer);
     this.#report = null;
     this.#failure = null;
     this.#running?.kill();
@@ -323,7 +322,7 @@ export class NvidiaSmi {
       });
       let text = '';
       let timedOut = false;
-      let given: NodeJS.Timeout | null = null;
+      let given: NodeJS.Timeout | undefined;
       const kill = () => {
         if (timedOut) return;
         timedOut = true;
@@ -344,7 +343,7 @@ export class NvidiaSmi {
       const deadline = setTimeout(kill, limit);
       const settle = (exitCode: number | null) => {
         clearTimeout(deadline);
-        if (given) clearTimeout(given);
+        clearTimeout(given);
         this.#running = null;
         resolve({ text, exitCode, timedOut });
       };

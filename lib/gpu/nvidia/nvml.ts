@@ -1,5 +1,5 @@
 import { defaults } from '../../contract/defaults.js';
-import { loadBinding, type NativeGpuOptions } from '../../native/binding.js';
+import { type BindingResult, loadBinding, type NativeGpuOptions } from '../../native/binding.js';
 import { HivepulseError } from '../../util/errors.js';
 import type { GpuEvent } from '../reading.js';
 import type { GpuReport } from '../report.js';
@@ -22,8 +22,8 @@ export interface NvmlChannel {
 }
 
 /** A reader on a thread of this process. Throws with the reason where there is no addon. */
-export function openThread(options: NativeGpuOptions): NvmlChannel {
-  const { binding, reason } = loadBinding();
+export function openThread(options: NativeGpuOptions, load: () => BindingResult = loadBinding): NvmlChannel {
+  const { binding, reason } = load();
   if (!binding) throw new Error(reason);
   const thread = new binding.GpuThread(options);
   return {

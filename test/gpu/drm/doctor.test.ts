@@ -135,6 +135,69 @@ describe('what the doctor says of hosts with cards of AMD and Intel', () => {
       ],
     ],
     [
+      'a card of another vendor, and devices that are no cards',
+      amdCards,
+      {
+        ...onBus('0000:0a:00.0', 'Intel', undefined),
+        ...onBus('0000:0b:00.0', 'AMD', undefined, '0x0c0330'),
+        ...onBus('0000:0c:00.0', 'AMD', undefined, '0x120100'),
+        '/sys/bus/pci/devices/0000:0d:00.0/vendor': '0x1002\n',
+      },
+      one,
+      null,
+    ],
+    [
+      'connectors beside cards, and what is no card on PCI',
+      amdCards,
+      {
+        ...amd,
+        '/sys/class/drm/card9-DP-1/device/uevent': `DRIVER=amdgpu\nPCI_SLOT_NAME=${second}\n`,
+        '/sys/class/drm/mycard9/device/uevent': `DRIVER=amdgpu\nPCI_SLOT_NAME=${second}\n`,
+        '/sys/class/drm/card8/device/uevent': 'DRIVER=vkms\n',
+        '/sys/class/drm/card7/dev': '226:7\n',
+      },
+      one,
+      [['gpuAMD', 'ok', /^amdgpu drives 1 AMD GPU\.$/]],
+    ],
+    [
+      'card 12 of another driver of the vendor',
+      intelCards,
+      { '/sys/class/drm/card12/device/uevent': `DRIVER=xe\nPCI_SLOT_NAME=${second}\n` },
+      arc,
+      [['gpuIntel', 'ok', /^xe drives 1 Intel GPU\.$/]],
+    ],
+    [
+      'two cards without a driver, of which one was given to a driver of another name',
+      amdCards,
+      {
+        ...onBus(first, 'AMD', 'vfio-pci-other'),
+        ...onBus(second, 'AMD', 'vfio_pci'),
+        ...onBus('0000:45:00.0', 'AMD'),
+      },
+      one,
+      [['gpuAMD', 'fail', /^2 AMD GPUs on the PCI bus, but no driver \(amdgpu\) is bound to them/]],
+    ],
+    [
+      'files that give no answer',
+      amdCards,
+      amd,
+      async () => ({ ...(await one()), status: 'stalled' as const, devices: [] }),
+      [
+        ['gpuAMD', 'ok', /drives 1/],
+        ['gpuAMDFiles', 'fail', /give no answer/],
+      ],
+    ],
+    [
+      'a card that sleeps, whose processes are not known',
+      amdCards,
+      amd,
+      async () => {
+        const reading = await blind();
+        return { ...reading, devices: reading.devices.map((gpu) => ({ ...gpu, health: 'suspended' as const })) };
+      },
+      [['gpuAMD', 'ok', /1 sleeps, and is not woken/]],
+    ],
+    [
       'processes of others that may not be seen',
       amdCards,
       amd,
@@ -153,5 +216,23 @@ describe('what the doctor says of hosts with cards of AMD and Intel', () => {
       expect(message).toMatch(expected![i]![2]);
       expect(fix === '').toBe(status === 'ok');
     }
+  });
+
+  it('has what was read with it, and the driver to load where there is none', async () => {
+    const reading = await one();
+    const [found] =
+      (await checkDrm(
+        amdCards,
+        hostOf(amd, async () => reading),
+      )) ?? [];
+    expect(found?.reading).toBe(reading);
+    const [silent] =
+      (await checkDrm(
+        amdCards,
+        hostOf(amd, async () => null),
+      )) ?? [];
+    expect(silent).not.toHaveProperty('reading');
+    const [lacking] = (await checkDrm(intelCards, hostOf(onBus('0000:07:00.0', 'Intel'), arc))) ?? [];
+    expect(lacking?.fix).toContain('modprobe xe;');
   });
 });
