@@ -1,9 +1,12 @@
 import { defineConfig } from 'vitest/config';
 import { secondTry } from './test/harness/second-try.js';
+import { sharedTransforms } from './test/harness/shared-transforms.js';
 
 /** Containers that somebody else started: namespaces with a cgroup tree that can only be read. */
 export default defineConfig({
+  plugins: sharedTransforms.plugins,
   test: {
+    experimental: sharedTransforms.experimental,
     include: ['test/suites/anywhere/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
     setupFiles: ['test/coverage-setup.ts'],

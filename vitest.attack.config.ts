@@ -1,9 +1,12 @@
 import { defineConfig } from 'vitest/config';
 import { secondTry } from './test/harness/second-try.js';
+import { sharedTransforms } from './test/harness/shared-transforms.js';
 
 /** Attacks on a real queen, with a hive, a reader and a query beside each. `HIVEPULSE_ATTACK_SECONDS` says how long one lasts. */
 export default defineConfig({
+  plugins: sharedTransforms.plugins,
   test: {
+    experimental: sharedTransforms.experimental,
     include: ['test/suites/attack/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
     setupFiles: ['test/coverage-setup.ts'],

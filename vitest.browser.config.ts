@@ -1,9 +1,12 @@
 import { defineConfig } from 'vitest/config';
 import { secondTry } from './test/harness/second-try.js';
+import { sharedTransforms } from './test/harness/shared-transforms.js';
 
 /** The real page on a real queen in Debian's Chromium. What scrolling costs is measured alone: vitest.scroll.config.ts. */
 export default defineConfig({
+  plugins: sharedTransforms.plugins,
   test: {
+    experimental: sharedTransforms.experimental,
     include: ['test/suites/browser/**/*.test.ts'],
     exclude: ['test/suites/browser/scale.test.ts'],
     globalSetup: ['test/global-setup.ts'],

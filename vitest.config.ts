@@ -1,9 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { secondTry } from './test/harness/second-try.js';
+import { sharedTransforms } from './test/harness/shared-transforms.js';
 
 export default defineConfig({
+  plugins: sharedTransforms.plugins,
   test: {
+    experimental: sharedTransforms.experimental,
     include: ['test/**/*.test.ts'],
     // What waits on real time or starts many processes is test:slow; what needs more than npm is below test/suites.
     exclude: ['test/**/*.slow.test.ts', 'test/suites/**', 'node_modules/**'],

@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 import { secondTry } from './test/harness/second-try.js';
+import { sharedTransforms } from './test/harness/shared-transforms.js';
 import { MatrixReporter } from './test/suites/faults/matrix-reporter.js';
 
 const pointer =
@@ -7,7 +8,9 @@ const pointer =
 
 /** Real queens and hives that are broken on purpose. `HIVEPULSE_FAULT_SECONDS` says how long each fault lasts. */
 export default defineConfig({
+  plugins: sharedTransforms.plugins,
   test: {
+    experimental: sharedTransforms.experimental,
     include: ['test/suites/faults/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
     setupFiles: ['test/coverage-setup.ts'],

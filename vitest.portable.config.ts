@@ -1,8 +1,11 @@
 import { defineConfig } from 'vitest/config';
+import { sharedTransforms } from './test/harness/shared-transforms.js';
 
 /** What holds on every platform, without the addon: the queen, its API and client, the contract, and the pure parts. */
 export default defineConfig({
+  plugins: sharedTransforms.plugins,
   test: {
+    experimental: sharedTransforms.experimental,
     include: [
       'test/{api,client,config,contract,engines,http,present,queen,util}/**/*.test.ts',
       'test/procfs/parse.test.ts',

@@ -1,13 +1,18 @@
 import { defineConfig } from 'vitest/config';
 import { secondTry } from './test/harness/second-try.js';
+import { sharedTransforms } from './test/harness/shared-transforms.js';
 
 /** Daemons, commands and terminals as processes, drivers that hang, a real Prometheus: whatever waits on real time. */
 export default defineConfig({
+  plugins: sharedTransforms.plugins,
   test: {
+    experimental: sharedTransforms.experimental,
     include: ['test/**/*.slow.test.ts'],
     exclude: ['test/suites/**', 'node_modules/**'],
     globalSetup: ['test/global-setup.ts'],
     setupFiles: ['test/coverage-setup.ts'],
+    // Files share a process and what it has imported. None leaves anything behind in it.
+    isolate: false,
     // Two thirds of the time they wait, on two cores: twice as many files as those at once.
     maxWorkers: 4,
     testTimeout: 60_000,

@@ -1,5 +1,6 @@
 import type { TestProjectInlineConfiguration } from 'vitest/config';
 import { secondTry } from './second-try.js';
+import { sharedTransforms } from './shared-transforms.js';
 
 /**
  * The test files of a directory, more at a time than there are cores since they mostly wait, and after them, one by one, those
@@ -11,9 +12,11 @@ export function aloneLast(
   test: TestProjectInlineConfiguration['test'],
 ): TestProjectInlineConfiguration[] {
   const files = alone.map((name) => `${directory}/${name}.test.ts`);
-  const common = { ...test, hookTimeout: 60_000, retry: secondTry.retry };
+  const { plugins, experimental } = sharedTransforms;
+  const common = { ...test, experimental, hookTimeout: 60_000, retry: secondTry.retry };
   return [
     {
+      plugins,
       test: {
         ...common,
         name: 'together',
@@ -24,6 +27,7 @@ export function aloneLast(
       },
     },
     {
+      plugins,
       test: { ...common, name: 'alone', include: files, maxWorkers: 1, sequence: { groupOrder: 1 } },
     },
   ];
