@@ -120,6 +120,9 @@ describe('a heartbeat with one thing wrong', () => {
     expect(refused({ hive: { ...hive, labels } }).message).toBe('hive.labels has too many entries.');
     expect(refused({ schema: 2 })).toMatchObject({ code: 'UNSUPPORTED_SCHEMA', field: 'schema' });
     expect(readHeartbeat(null, { maxWorkers: 9 })).toMatchObject({ refusal: { field: '' } });
+    expect(refused({ hive: { ...hive, labels: { 'a~b': 7, c: '' } } }).field).toBe('hive.labels.a~b');
+    const [fault] = faultsOf({ workers: [{ ...workerOf('llm/0'), labels: { [`${'n'.repeat(140)}`]: 7 } }] });
+    expect(fault?.field).toHaveLength(128);
   });
 });
 
@@ -179,6 +182,10 @@ describe('what a hive of before does not say', () => {
     const worker = workerOf('llm/0') as WorkerSample;
     expect(storedWorker(worker).serving).toEqual(worker.serving);
     expect(storedWorker(worker).serving).not.toBe(worker.serving);
+    // Also where it is completed in place, since it has what nobody knows here.
+    const newer = { engine: 'vllm', future: 1 };
+    expect(storedWorker(workerOf('llm/0', { serving: newer as never })).serving).toHaveProperty('version', null);
+    expect(newer).toEqual({ engine: 'vllm', future: 1 });
     const bare = workerOf('llm/0', { serving: null });
     expect(storedWorker(bare).serving).toBeNull();
     const gpu = gpuOf('GPU-0');

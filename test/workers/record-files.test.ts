@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { checkRecord } from '../../lib/workers/record-schema.js';
@@ -201,6 +201,30 @@ describe('a sweep', () => {
     expect(names('workers/llm')).toEqual(['8080.json', 'directory.json', 'new.json']);
   });
 
+  it.each([
+    [60_000, true],
+    [60_001, false],
+  ])('leaves what cannot be read for a minute: after %i ms it is there: %s', async (ms, stays) => {
+    mkdirSync(folder(), { recursive: true, mode: 0o700 });
+    const path = join(folder(), 'torn.json');
+    writeFileSync(path, '{');
+    utimesSync(path, 1_790_000_000, 1_790_000_000);
+    await cleanRecords(dir, async () => true, 1_790_000_000_000 + ms);
+    expect(names('workers/llm')).toEqual(stays ? ['torn.json'] : []);
+  });
+
+  it('removes the locks of nobody, and no others', async () => {
+    await writeRecord(dir, record());
+    for (const [name, text] of [
+      ['a.lock', '0'],
+      ['b.lock', String(process.pid)],
+      ['a.lock.kept', '0'],
+    ] as const)
+      writeFileSync(join(folder(), name), text);
+    await cleanRecords(dir, async () => true);
+    expect(names('workers/llm')).toEqual(['8080.json', 'a.lock.kept', 'b.lock']);
+  });
+
   it('says whom it removed, and asks of each whether it lives', async () => {
     for (const [instance, pid] of [
       ['a', 11],
@@ -275,6 +299,21 @@ describe('a launch', () => {
   });
 });
 
+it('a directory that others can write is believed in nothing, and nothing is written there', async () => {
+  await writeRecord(dir, record());
+  chmodSync(dir, 0o777);
+  const untrusted = { code: 'DIRECTORY_UNTRUSTED' };
+  const { problems, ...rest } = await readRecords(dir);
+  expect(rest).toEqual({ running: [], ended: [], launching: [] });
+  expect(problems).toEqual([{ path: dir, message: expect.stringContaining(dir) }]);
+  await expect(readRecord(dir, 'llm', '8080')).rejects.toMatchObject(untrusted);
+  await expect(writeRecord(dir, record())).rejects.toMatchObject(untrusted);
+  await expect(lockInstance(dir, 'llm', '8080')).rejects.toMatchObject(untrusted);
+  chmodSync(dir, 0o700);
+  rmSync(dir, { recursive: true });
+  expect(await readRecord(dir, 'llm', '8080')).toBeNull();
+});
+
 it('records of this user are where only they are', () => {
   const uid = process.geteuid?.();
   expect(defaultRuntimeDir({})).toBe(uid === 0 ? '/run/hivepulse' : `/tmp/hivepulse-${uid}`);
@@ -282,6 +321,7 @@ it('records of this user are where only they are', () => {
 
 it.each([
   [{ XDG_RUNTIME_DIR: '/run/user/0' }, 0, '/run/hivepulse'],
+  [{ XDG_RUNTIME_DIR: '/run/user/1001' }, 1001, '/run/user/1001/hivepulse'],
   [{ XDG_RUNTIME_DIR: '' }, 1001, '/tmp/hivepulse-1001'],
   [{ HIVEPULSE_RUNTIME_DIR: '/x', XDG_RUNTIME_DIR: '/run/user/1001' }, 1001, '/x'],
   [{ HIVEPULSE_RUNTIME_DIR: '' }, 0, '/run/hivepulse'],
