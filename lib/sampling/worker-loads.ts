@@ -26,7 +26,7 @@ export interface WorkerLoad extends ServingLoad {
 }
 
 const unknownLoad = (reason: ServingReason): WorkerLoad => ({
-  ...{ serving: null, reason, evidence: null, isLoading: reason === 'loading' },
+  ...{ serving: null, reason, evidence: null, isLoading: false },
 });
 
 /** What the engines of workers say of their load: whom to ask, and what they answered. */

@@ -119,6 +119,16 @@ describe.skipIf(binding === undefined)('statuses of servers by the addon (needs 
     expect(found).toEqual([0, 200, 0, 200, 0, 0, 0]);
   });
 
+  it('is there, by one thread', () => {
+    let loads = 0;
+    const other = new StatusThread(() => {
+      loads++;
+      return loadBinding();
+    });
+    expect([other.isThere, other.isThere, loads]).toEqual([true, true, 1]);
+    other.close();
+  });
+
   it('closed, it rejects what is outstanding', async () => {
     const other = new StatusThread();
     const answer = other.ask([{ host: '127.0.0.1', port: await serve(() => undefined), request }], 60_000);
@@ -129,8 +139,21 @@ describe.skipIf(binding === undefined)('statuses of servers by the addon (needs 
 
 describe('without the addon', () => {
   it('it is not there', () => {
-    const thread = new StatusThread(() => ({ binding: undefined, reason: 'none' }));
-    expect(thread.isThere).toBe(false);
+    let loads = 0;
+    const thread = new StatusThread(() => {
+      loads++;
+      return { binding: undefined, reason: 'none' };
+    });
     thread.close();
+    expect([loads, thread.isThere]).toEqual([0, false]);
+    expect(thread.isThere).toBe(false);
+    expect(loads).toBe(1);
+    thread.close();
+  });
+
+  it('no server has a status', async () => {
+    const thread = new StatusThread(() => ({ binding: undefined, reason: 'none' }));
+    const questions = [8001, 8002].map((port) => ({ host: '127.0.0.1', port, request }));
+    expect(await thread.ask(questions, 100)).toEqual([0, 0]);
   });
 });

@@ -61,7 +61,7 @@ function scene({ asks = true, probes = true, sees = true } = {}) {
 
 describe('which engine is asked for its load', () => {
   it('the one that has answered as the worker’s own, where it answered', () => {
-    const { tick, findings, updates } = scene();
+    const { tick, findings, updates, tracked } = scene();
     findings.set(key(7000), finding({ own: false }));
     findings.set(key(8000), finding({ scheme: 'https', host: '127.0.0.2' }));
     const address = { host: '127.0.0.2', port: 8000 };
@@ -73,6 +73,8 @@ describe('which engine is asked for its load', () => {
     ]);
     expect(tick([], null)).toEqual([]);
     expect(updates).toHaveLength(2);
+    tracked.main = null;
+    expect(tick([], [candidate(8000)])[0]?.identity).toBe('');
   });
 
   it.each<[string, unknown, Partial<Finding> | null]>([
@@ -176,9 +178,12 @@ describe('what is known of the load of a worker', () => {
     expect(workers.of(tracked)).toEqual({ serving: null, reason, evidence: null, isLoading: false });
   });
 
-  it('is nothing of a worker that is not described yet', () => {
-    const { workers, tracked } = scene();
+  it('is nothing of a worker that is not described yet, and what it said of one without a main process', () => {
+    const { workers, tracked, answers } = scene();
     expect(workers.of(tracked).reason).toBe('noEngine');
+    tracked.main = null;
+    answers.set('llm/0', load());
+    expect(workers.of(tracked).serving).toMatchObject({ running: 2 });
   });
 
   it('is what it said, and the evidence for its state', () => {
@@ -200,7 +205,8 @@ describe('what is known of the load of a worker', () => {
       answers.set('llm/0', load({ engine }));
       return workers.of(tracked).evidence;
     };
-    expect(silent('sglang')?.ageMs).toBeLessThanOrEqual(1000);
+    answers.set('llm/0', load({ engine: 'lmdeploy', atMs: 38_000 }));
+    expect(workers.of(tracked).evidence).toMatchObject({ ageMs: 12_000 });
     expect(silent('ollama')).toMatchObject({ ageMs: 1000 });
     expect(silent('llama-cpp-python')).toMatchObject({ ageMs: 1000, stepwise: false });
   });

@@ -209,7 +209,7 @@ describe('cards by the files of their driver', () => {
     const before = await next(host, reader);
     host.hangs = 'awake';
     host.nowMs += 1000;
-    reader.read();
+    expect(reader.read()).toBe(before);
     host.nowMs += 2000;
     expect(reader.read()).toBe(before);
     host.nowMs += 1;
@@ -266,8 +266,7 @@ describe('cards by the files of their driver', () => {
     host.cards.clear();
     expect(shown(await next(host, reader))).toEqual([]);
     const never = new Host();
-    expect((await next(never, never.open())).status).toBe('absent');
-    expect(never.scans).toBe(0);
+    expect([(await next(never, never.open())).status, never.scans]).toEqual(['absent', 0]);
   });
 
   it('that come as others go are read themselves', async () => {
@@ -421,8 +420,6 @@ describe('what is judged with a card', () => {
     expect(await next(host, reader)).toMatchObject({ status: 'failed', faults: [{ message: 'w'.repeat(1024) }] });
     host.failure = 'no error' as unknown as Error;
     expect(await next(host, reader)).toMatchObject({ status: 'failed', faults: [{ message: 'no error' }] });
-    host.failure = null;
-    expect(shown(await next(host, reader))).toHaveLength(1);
   });
 });
 
