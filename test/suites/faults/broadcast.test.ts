@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import type { FleetEvent } from '../../../lib/contract/api.js';
 import { useHarness } from '../../harness/harness.js';
-import { holdsConnection, residentMiB } from '../../harness/resources.js';
+import { connectedPeers, residentMiB } from '../../harness/resources.js';
 import { createFleet } from '../../harness/simulated-fleet.js';
 import { waitFor } from '../../harness/wait.js';
 
@@ -24,7 +24,7 @@ function badReader(url: string, bytesPerSecond: number) {
   });
   return {
     /** Whether the queen still holds its end. */
-    isHeld: () => holdsConnection(Number(port), localPort),
+    isHeld: () => connectedPeers(Number(port)).has(localPort),
     isClosed: () => closed,
     /** What is found out only by reading on. */
     drain: () => {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { maxUnanswered } from '../../../lib/http/request-limits.js';
 import { type Daemon, getJson, useHarness } from '../../harness/harness.js';
 import { createOtherHost } from '../../harness/network.js';
-import { descriptors, holdsConnection, residentMiB } from '../../harness/resources.js';
+import { connectedPeers, descriptors, residentMiB } from '../../harness/resources.js';
 import { SimulatedHive } from '../../harness/simulated-fleet.js';
 import { waitFor } from '../../harness/wait.js';
 
@@ -144,7 +144,10 @@ describe('connections that mean no good', () => {
       const { pid } = far.process;
       const port = Number(new URL(far.url).port);
       await getJson(`${far.url}/healthz`);
-      const held = () => peers.filter(({ socket }) => holdsConnection(port, socket.localPort ?? 0, pid)).length;
+      const held = () => {
+        const connected = connectedPeers(port, pid);
+        return peers.filter(({ socket }) => connected.has(socket.localPort ?? 0)).length;
+      };
       const head = (path: string) => `GET ${path} HTTP/1.1\r\nHost: ${address}\r\n\r\n`;
       const peers = [
         head('/v1/events'),

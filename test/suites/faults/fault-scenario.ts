@@ -12,6 +12,12 @@ export const intervalMs = 500;
 /** A Node process breathes: what it may take more than before a fault, MiB. A leak of a heartbeat each time would be far more. */
 export const breathMiB = 64;
 
+/** How the hive sends: its stream, which it tries first, and requests alone. */
+export const waysOfSending = [
+  ['by its stream', []],
+  ['by POST', ['--no-stream']],
+] as const;
+
 /** Passes when `seconds` are over: the length of a fault is not a wait for something. */
 export const lasts = (seconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
