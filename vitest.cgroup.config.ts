@@ -1,10 +1,18 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { secondTry } from './test/harness/second-try.js';
 import { MatrixReporter } from './test/suites/faults/matrix-reporter.js';
 
 /** Suites that need cgroup v2 with all controllers; started by test/suites/kernel/main.js, which has built everything. */
 export default defineConfig({
+  // The schema library as the package ships it: one file, where an emulated CPU would load 700.
+  resolve: {
+    alias: [
+      { find: /^typebox(\/compile)?$/, replacement: fileURLToPath(new URL('dist/vendor/typebox.js', import.meta.url)) },
+    ],
+  },
   test: {
+    server: { deps: { external: [/\/dist\/vendor\//] } },
     // test/suites/kernel/main.js fills it on this host: an emulated CPU compiles thirty times slower.
     experimental: { fsModuleCache: true },
     include: ['test/suites/kernel/**/*.test.ts'],
