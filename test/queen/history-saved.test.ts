@@ -128,6 +128,7 @@ describe('half a Float32', () => {
     // Rounded to the nearer one, in the middle up.
     [1 + 2 ** -8, 0x3f81],
     [1 + 2 ** -8 - 2 ** -20, 0x3f80],
+    [-1 - 2 ** -8, 0xbf81],
     // The largest does not become infinite; what is infinite stays so.
     [3.4028234663852886e38, 0x7f7f],
     [Number.POSITIVE_INFINITY, 0x7f80],
@@ -172,6 +173,9 @@ describe('days', () => {
     expect(store.usedBytes).toBe(36 * seriesPerRing * 2);
     store.close(-1);
     expect(store.used).toBe(2);
+    store.close(0);
+    expect(store.used).toBe(1);
+    expect(store.open()).toBe(0);
     store.close(1);
     expect([store.used, store.usedBytes, store.open(), store.points(1).get(0, 5)]).toEqual([1, 0, 1, unknown]);
   });
