@@ -71,15 +71,14 @@ export function listGpus(indexes: Indexes, query: GpuQuery): Slice<GpuRecord> {
   );
 }
 
+const ifKnown = <T>(item: T | undefined): T[] => (item === undefined ? [] : [item]);
+
 function* walkGpus(indexes: Indexes, only: string | undefined, after: CursorKey | null): Generator<GpuRecord, void> {
   const [, , hiveId, uuid] = after ?? [];
-  const single = only === undefined ? undefined : indexes.hives.get(only);
   const hives =
     only === undefined
       ? indexes.hiveOrder.from(hiveId === undefined ? undefined : (hive) => (hive.id < hiveId ? -1 : 0))
-      : single
-        ? [single]
-        : [];
+      : ifKnown(indexes.hives.get(only));
   for (const hive of hives) {
     const order = hive.gpuOrder;
     // A GPU that left since then makes its host's list begin anew: shown twice rather than not at all.

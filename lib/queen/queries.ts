@@ -68,7 +68,7 @@ export function readCursor(cursor: string, sort: string, parts: number): CursorK
   try {
     place = JSON.parse(Buffer.from(cursor, 'base64url').toString());
   } catch {
-    place = null;
+    // No text of a cursor is no place.
   }
   const [ofSort, value, ...key] = Array.isArray(place) ? (place as unknown[]) : [];
   if (

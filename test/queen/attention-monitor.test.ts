@@ -105,6 +105,17 @@ describe('what needs attention', () => {
     expect(look(5)).toEqual(['over a GPU 0']);
   });
 
+  it('that comes and that is over in one look is said together', () => {
+    const { look, say } = monitored();
+    say(trouble('a'));
+    look(11);
+    say(trouble('a'), trouble('b'));
+    look();
+    say(trouble('b'));
+    expect(look(9)).toEqual([]);
+    expect(look()).toEqual(['open b GPU 0', 'over a GPU 0']);
+  });
+
   it('is not looked at while the queen is warming', () => {
     const { state, look, say } = monitored();
     state.warming = true;

@@ -58,6 +58,45 @@ describe('the history of a fleet', () => {
     const history = new FleetHistory(() => 0);
     for (let ms = 0; ms < 10_000; ms += 100) history.sample(hives, ms);
     expect(walks).toBe(3);
+    // A third of a step after the last one, to the moment.
+    history.sample(hives, 20_000);
+    history.sample(hives, 20_000 + 10_000 / 3 - 0.1);
+    expect(walks).toBe(4);
+    const exact = new FleetHistory(() => 0);
+    exact.sample(hives, 0);
+    exact.sample(hives, 10_000 / 3);
+    expect(walks).toBe(6);
+  });
+
+  it('begins with its first host, and is one of an hour and one of a day', () => {
+    const history = new FleetHistory(() => 0);
+    const hives = new Map<string, never>();
+    history.sample(hives, 0);
+    expect(history.read('hour', 0)).toEqual({
+      stepMs: 10_000,
+      newestAgeMs: 0,
+      series: { gpuUtilizationPercent: [], powerWatts: [], generationTokensPerSecond: [], workers: [] },
+    });
+    expect([...history.saved(0)]).toEqual([]);
+    hives.set('a', hive('late', [{ utilizationPercent: 10, powerWatts: 70 }], [4, 5]) as never);
+    history.sample(hives, 0);
+    for (const [span, stepMs] of [
+      ['hour', 10_000],
+      ['day', 120_000],
+    ] as const)
+      expect(history.read(span, 0)).toMatchObject({
+        stepMs,
+        series: { gpuUtilizationPercent: [10], powerWatts: [70], generationTokensPerSecond: [9], workers: [2] },
+      });
+  });
+
+  it('takes its own of what was kept, and gives back the rest as it was', () => {
+    const own = { key: 'fleet', ageMs: 0, points: Buffer.alloc(8, 0x40).toString('base64') };
+    const others = [{ ...own, key: 'h a' }, null, 7, { key: 'fleets' }];
+    const history = new FleetHistory(() => 240_000);
+    expect(history.adopt([others[0], own, ...others.slice(1)], 0)).toEqual(others);
+    history.sample(new Map([['a', hive('online', [], []) as never]]), 240_000);
+    expect(history.read('day', 240_000).series.powerWatts).toEqual([3, null]);
   });
 
   it('is that of the hosts, and is there again after a restart', () => {

@@ -80,6 +80,10 @@ describe('points of many rings', () => {
     for (const place of all) points.set(...place, pointOf(...place));
     expect(all.filter((place) => points.get(...place) !== pointOf(...place))).toEqual([]);
     expect(points.usedBytes).toBe(rings * 4 * pieceBytes);
+    // No step but that one, and none of the time after it.
+    points.blank(299, 4);
+    expect([0, 1, 2, 3].map((series) => points.get(299, series, 4))).toEqual(Array(4).fill(layout.unknown));
+    for (const step of [3, 5, 6, 7]) expect(points.get(299, 0, step)).toBe(pointOf(299, 0, step));
     points.clear(300);
     points.clear(300);
     expect(points.usedBytes).toBe((rings - 1) * 4 * pieceBytes);

@@ -34,9 +34,11 @@ describe('a day as text', () => {
           expect(Buffer.from(saved.points, 'base64')).toHaveLength(length * seriesPerRing * 2);
           const after = openDay();
           restoreDay(after, saved.points, later);
-          for (let series = 0; series < seriesPerRing; series++)
-            for (let back = 0; back < daySteps; back++)
-              expect(after.get(series, later - back)).toBe(before.get(series, last - back));
+          const allOf = (day: typeof before, newest: number) =>
+            Array.from({ length: seriesPerRing * daySteps }, (_, at) =>
+              day.get(at % seriesPerRing, newest - Math.floor(at / seriesPerRing)),
+            );
+          expect(allOf(after, later)).toEqual(allOf(before, last));
         },
       ),
       { numRuns: 20 },
@@ -128,6 +130,7 @@ describe('half a Float32', () => {
     // Rounded to the nearer one, in the middle up.
     [1 + 2 ** -8, 0x3f81],
     [1 + 2 ** -8 - 2 ** -20, 0x3f80],
+    [-1 - 2 ** -8, 0xbf81],
     // The largest does not become infinite; what is infinite stays so.
     [3.4028234663852886e38, 0x7f7f],
     [Number.POSITIVE_INFINITY, 0x7f80],
@@ -172,6 +175,9 @@ describe('days', () => {
     expect(store.usedBytes).toBe(36 * seriesPerRing * 2);
     store.close(-1);
     expect(store.used).toBe(2);
+    store.close(0);
+    expect(store.used).toBe(1);
+    expect(store.open()).toBe(0);
     store.close(1);
     expect([store.used, store.usedBytes, store.open(), store.points(1).get(0, 5)]).toEqual([1, 0, 1, unknown]);
   });

@@ -130,6 +130,36 @@ describe('a large hive that falls silent', () => {
   });
 });
 
+describe('a hive counts as a row itself', () => {
+  it('so that of many without any no more go at one look', () => {
+    const queen = new Queen();
+    for (let i = 0; i < rowsAtOnce + 30; i++) queen.hear(`h${i}`, 1);
+    queen.time.advance(defaults.staleAfterMs);
+    queen.advance();
+    expect(queen.missing.counts().hives).toBe(rowsAtOnce);
+    const again = new Queen();
+    for (let i = 0; i < rowsAtOnce + 30; i++) again.hear(`h${i}`, 1, rowsOf(0, 1, `h${i}`));
+    again.time.advance(defaults.staleAfterMs);
+    again.advance();
+    expect(again.rows.missing).toBe(rowsAtOnce / 2);
+  });
+});
+
+describe('a hive that an admin removes', () => {
+  it('leaves nothing behind: neither what is missing, nor which of its events are known', () => {
+    const queen = new Queen();
+    const event = { seq: 1, at: '2026-01-02T03:04:05.000Z', kind: 'oomKill', workerId: 'llm/1', detail: {} } as const;
+    expect(queen.hear('a', 1, { ...rowsOf(2, 1, 'a'), events: [event] })).toMatchObject({ ackEventSeq: 1 });
+    expect(queen.removeHive('a')).toBe(true);
+    expect(queen.missing.counts()).toMatchObject({ hives: 0, gpus: 0, workers: 0 });
+    expect(queen.hear('a', 2)).toMatchObject({ ackEventSeq: 0 });
+    expect(eventsOf(queen, 'a').filter(({ kind }) => kind === 'hiveRemoved')).toMatchObject([
+      { detail: { reason: 'admin', workers: 2 } },
+    ]);
+    expect(queen.cleanupStale()).toEqual([]);
+  });
+});
+
 describe('a GPU that its host names no longer', () => {
   it.each([
     ['is missing where the other host that named it is not heard', 20_000, ['GPU-0']],

@@ -347,4 +347,52 @@ describe('lists of a fleet', () => {
     queen.removeHive('a');
     expect(rest()).toEqual(['GPU-b']);
   });
+
+  it('of GPUs have all of a host that names a GPU which the page before ended with at another host', () => {
+    const queen = new TestQueen();
+    queen.hear('a', 1, { gpus: [gpuSample('GPU-0')] });
+    queen.hear('b', 1, { gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { index: 1, memoryTotalBytes: gib(48) })] });
+    const { items, nextCursor: cursor } = queen.gpus({ limit: 1 });
+    expect(items.map(({ hive, uuid }) => [hive, uuid])).toEqual([['a', 'GPU-0']]);
+    expect(queen.gpus({ cursor }).items.map(({ hive, uuid }) => [hive, uuid])).toEqual([
+      ['b', 'GPU-0'],
+      ['b', 'GPU-1'],
+    ]);
+  });
+
+  it('of one host have all that comes after a cursor of the whole fleet', () => {
+    const queen = new TestQueen();
+    for (const id of ['a', 'b', 'c'])
+      queen.hear(id, 1, { workers: ['llm/1', 'llm/2', 'llm/3'].map((worker) => workerSample(worker)) });
+    const { nextCursor: cursor } = queen.workers({ limit: 5 });
+    const idsOf = (hive: string) => queen.workers({ hive, cursor }).items.map(({ id }) => id);
+    expect(['b', 'c'].map(idsOf)).toEqual([['llm/3'], ['llm/1', 'llm/2', 'llm/3']]);
+  });
+
+  it('a worker on several GPUs has the room of the one with most; one without any has none', () => {
+    const queen = new TestQueen();
+    const gpus = [
+      gpuSample('GPU-0', { memoryUsedBytes: gib(20) }),
+      gpuSample('GPU-1', { index: 1, memoryTotalBytes: gib(48) }),
+      gpuSample('GPU-2', { index: 2, memoryTotalBytes: gib(80), memoryUsedBytes: null }),
+    ];
+    const held = ['GPU-0', 'GPU-1', 'GPU-2'].map((uuid) => onGpu(uuid).gpus![0]!);
+    const workers = [
+      workerSample('llm/all', { gpus: held }),
+      workerSample('llm/first', { gpus: held.slice(0, 1) }),
+      workerSample('llm/none'),
+      workerSample('llm/unread', { gpus: held.slice(2) }),
+    ];
+    queen.hear('a', 1, { gpus, workers });
+    const found = (minFreeVramBytes: number) =>
+      queen.workers({ minFreeVramBytes }).items.map(({ instance }) => instance);
+    expect([0, gib(4), gib(4) + 1, gib(48), gib(48) + 1].map(found)).toEqual([
+      ['all', 'first'],
+      ['all', 'first'],
+      ['all'],
+      ['all'],
+      [],
+    ]);
+    expect(queen.findWorkersWithCapacity(gib(4)).map(({ instance }) => instance)).toEqual(['all', 'first']);
+  });
 });

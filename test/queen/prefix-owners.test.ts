@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PrefixOwners } from '../../lib/queen/prefix-owners.js';
-import { hashText } from '../../lib/queen/request-cost.js';
+import { hashText, rendezvousWeight } from '../../lib/queen/request-cost.js';
 
 const memberOf = (name: string) => ({ name, hash: hashText(name) });
 
@@ -64,5 +64,36 @@ describe('whom a prefix belongs to', () => {
 
   it('a member that was not in cannot leave', () => {
     expect(() => new PrefixOwners().delete({ hash: 1 })).toThrow('was not in');
+  });
+
+  it('of up to 256 is the one with the highest weight of all; of more the highest of its group', () => {
+    const members = Array.from({ length: 257 }, (_, i) => memberOf(`host-${i}/llm/0`));
+    const set = new PrefixOwners<(typeof members)[number]>();
+    for (const member of members.slice(0, 256)) set.add(member);
+    const highest = (among: typeof members) =>
+      Array.from({ length: 300 }, (_, i) => {
+        const key = hashText(`session-${i}`);
+        return among.reduce((a, b) => (rendezvousWeight(key, b.hash) > rendezvousWeight(key, a.hash) ? b : a));
+      });
+    const few = owners(set, 300);
+    expect(few).toEqual(highest(members.slice(0, 256)));
+    set.add(members[256]!);
+    const many = owners(set, 300);
+    expect(many).not.toEqual(highest(members));
+    // Those that left are counted no more.
+    set.delete(members[256]!);
+    expect(owners(set, 300)).toEqual(few);
+    for (const member of members.slice(100, 256)) set.delete(member);
+    for (const member of members.slice(100, 256)) set.add(member);
+    expect(owners(set, 300)).toEqual(few);
+  });
+
+  it('is the only one there, whatever its weight', () => {
+    const set = new PrefixOwners<{ readonly hash: number }>();
+    expect(set.of('x')).toBeNull();
+    const member = { hash: hashText('x') };
+    set.add(member);
+    expect(rendezvousWeight(hashText('x'), member.hash)).toBe(0);
+    expect(set.of('x')).toBe(member);
   });
 });

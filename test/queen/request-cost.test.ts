@@ -176,3 +176,71 @@ describe('where a prefix was before', () => {
     expect(sticks(100 + 1.01 * savedMs, 100, load, 1000)).toBe(false);
   });
 });
+
+describe('the limits of a gate', () => {
+  it.each([
+    ['figures of three intervals', { ageMs: 3000 }, 'open'],
+    ['figures of more than that', { ageMs: 3000.5 }, 'stale'],
+    ['three longer intervals', { ageMs: 6000, intervalMs: 2000 }, 'open'],
+    ['97 % of its cache', { serving: { kvPercent: 97, sleeping: null, maxContext: null } }, 'open'],
+    ['more than that', { serving: { kvPercent: 97.5, sleeping: null, maxContext: null } }, 'full'],
+    ['room for prompt and answer', { serving: { kvPercent: null, sleeping: null, maxContext: 1200 } }, 'open'],
+    ['room for a token less', { serving: { kvPercent: null, sleeping: null, maxContext: 1199 } }, 'tooLong'],
+    ['a state of sleep although nothing is reported', { state: 'sleeping', serving: null }, 'sleeping'],
+  ] as const)('%s: %j', (_, over, gate) => {
+    expect(gateOf(figures(over), request)).toBe(gate);
+  });
+});
+
+describe('the cost of a request, in figures', () => {
+  it('is what waits and its prompt at the speed of the worker, and a tenth of a step for each that runs and itself', () => {
+    const load = new WorkerLoad(new WorkerClass());
+    load.report(reportOf({ running: 3, waiting: 1, waitingTokens: 500 }), 0);
+    load.pick(1, 250, 0);
+    // 5 tokens a ms and steps of 30 ms, while nothing is known of it; one is picked and not shown.
+    expect(requestCostMs(load, 1000, 0)).toBeCloseTo((500 + 250 + 1000) / 5 + 0.1 * (3 + 1 + 1 + 1) * 30, 9);
+    expect(requestCostMs(load, 0, 100)).toBeCloseTo((750 - 500) / 5 + 0.1 * 6 * 30, 9);
+  });
+
+  it('of a request that goes where its prefix was may be more by half of its prompt', () => {
+    const load = new WorkerLoad(new WorkerClass());
+    expect([sticks(300, 200, load, 1000), sticks(300.1, 200, load, 1000), sticks(200, 300, load, 0)]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+  });
+
+  it('what cannot be sent to is passed over, and of equals the first stays where chance has it so', () => {
+    const assess = (costMs: number | null) =>
+      costMs === null ? null : { worker: costMs, gate: 'open' as const, costMs };
+    expect(leastCost([null, 5, null, 3, 4], assess, () => 0)?.worker).toBe(3);
+    expect(leastCost([null], assess, () => 0)).toBeNull();
+    const which = (drawn: number) =>
+      leastCost(
+        ['a', 'b', 'c'],
+        (worker) => ({ worker, gate: 'open', costMs: 1 }),
+        () => drawn,
+      )!.worker;
+    // The second is taken in one of two cases, the third in one of three.
+    expect([0, 0.33, 0.34, 0.49, 0.5, 0.99].map(which)).toEqual(['c', 'c', 'b', 'b', 'a', 'a']);
+    // A cheaper one begins the count anew.
+    const costs: Record<string, number> = { a: 2, b: 2, c: 1, d: 1 };
+    const later = (drawn: number) =>
+      leastCost(
+        ['a', 'b', 'c', 'd'],
+        (worker) => ({ worker, gate: 'open', costMs: costs[worker]! }),
+        () => drawn,
+      )!.worker;
+    expect([0.4, 0.6].map(later)).toEqual(['d', 'c']);
+  });
+});
+
+describe('places in a rendezvous', () => {
+  it('are the same at every queen, of whatever version', () => {
+    expect(['', 'a', 'host-1/llm/0'].map(hashText)).toEqual([-1_421_968_373, 444_641_715, -1_897_973_298]);
+    expect([rendezvousWeight(0, 0), rendezvousWeight(1, 0), rendezvousWeight(-5, 12), rendezvousWeight(3, 3)]).toEqual([
+      0, 2_654_435_761, 1_879_881_927, 0,
+    ]);
+  });
+});

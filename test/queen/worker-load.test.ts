@@ -216,3 +216,81 @@ describe('speeds', () => {
     expect(fresh.speeds.stepMs).toBeLessThan(65);
   });
 });
+
+describe('the figures of one report', () => {
+  const report = (over: Partial<LoadReport>): LoadReport => ({ ...idle, ...over });
+
+  it('what is not said is nothing, and tokens that wait are as many as prompts of this kind have', () => {
+    const like = new WorkerClass();
+    like.learnPrompt(2000);
+    const load = new WorkerLoad(like, '2026-01-02T03:04:05.000Z');
+    expect([load.startedAt, load.requests(0), load.queueTokens(0)]).toEqual(['2026-01-02T03:04:05.000Z', 0, 0]);
+    expect(new WorkerLoad(like).startedAt).toBeNull();
+    load.report(report({ running: 4, waiting: 3, waitingTokens: null }), 100);
+    expect([load.requests(100), load.queueTokens(100)]).toEqual([7, 3 * 1010]);
+    load.report({ ...idle, running: null, waiting: null, waitingTokens: null }, 200);
+    expect([load.requests(200), load.queueTokens(200)]).toEqual([0, 0]);
+  });
+
+  it('is taken where it is of more than a millisecond later', () => {
+    const load = quietWorker();
+    load.report(report({ running: 3 }), 1);
+    expect(load.requests(1)).toBe(0);
+    load.report(report({ running: 3 }), 1.5);
+    expect(load.requests(2)).toBe(3);
+    load.report(report({ running: 9 }), -100);
+    expect(load.requests(2)).toBe(3);
+  });
+
+  it('a queue is computed at the speed of the worker, and not before it is known', () => {
+    const load = new WorkerLoad(new WorkerClass());
+    load.report(report({ waiting: 1, waitingTokens: 1000 }), 1000);
+    expect([900, 1000, 1100, 1200, 9000].map((at) => load.queueTokens(at))).toEqual([1000, 1000, 500, 0, 0]);
+  });
+
+  it('where requests wait in two reports the speed is that of late, else the most it reached', () => {
+    const load = quietWorker();
+    load.report(report({ running: 1, waiting: 2, waitingTokens: 9, promptTokensPerSecond: 100 }), 1000);
+    expect(load.tokensPerMs).toBeGreaterThan(1);
+    const most = load.speeds.prefillTokensPerSecond / 1000;
+    load.report(report({ running: 1, waiting: 2, waitingTokens: 9, promptTokensPerSecond: 100 }), 2000);
+    // A tenth of the most is left at least.
+    expect(load.tokensPerMs).toBeCloseTo(most * 0.1, 6);
+    load.report(report({ running: 1, promptTokensPerSecond: 100 }), 3000);
+    expect(load.tokensPerMs).toBeGreaterThan(1);
+  });
+});
+
+describe('a pick', () => {
+  it('is debited for five seconds, and the tokens of its prompt wait', () => {
+    const load = quietWorker();
+    load.pick(1, 600, 1000);
+    load.pick(2, 400, 1100);
+    // Of the first 500 were computed meanwhile.
+    expect([load.picks(1100), load.debitTokens(1100), load.queueTokens(1100), load.requests(1100)]).toEqual([
+      2, 1000, 500, 2,
+    ]);
+    expect([load.picks(6000), load.debitTokens(6000)]).toEqual([2, 1000]);
+    expect([load.picks(6000.5), load.debitTokens(6000.5)]).toEqual([1, 400]);
+    expect([load.picks(6100.5), load.debitTokens(6100.5)]).toEqual([0, 0]);
+  });
+
+  it('that is over takes its tokens off the queue, and is over once', () => {
+    const load = quietWorker();
+    load.pick(1, 600, 1000);
+    load.pick(2, 400, 1000);
+    expect(load.done(1, 1020)).toBe(true);
+    expect([load.picks(1020), load.debitTokens(1020), load.queueTokens(1020)]).toEqual([1, 400, 300]);
+    expect([load.done(1, 1020), load.done(7, 1020)]).toEqual([false, false]);
+    expect(load.queueTokens(1040)).toBe(200);
+    expect(load.done(2, 1040)).toBe(true);
+    expect([load.picks(1040), load.debitTokens(1040), load.queueTokens(1040)]).toEqual([0, 0, 0]);
+  });
+
+  it('that was measured at the same moment is not shown by that report', () => {
+    const load = quietWorker();
+    load.pick(1, 300, 1000);
+    load.report({ ...idle, promptTokensPerSecond: 300 }, 1000);
+    expect(load.picks(1000)).toBe(1);
+  });
+});
