@@ -127,7 +127,8 @@ export function verdictOf(entries, equivalents, sourceOf) {
   const score = scoreOf(all);
   const total = (counts) => Object.values(counts).reduce((sum, count) => sum + count, 0);
   const [planned, tried] = [total(plan ?? {}), total(triedOf)];
-  const whole = Object.keys(files).filter((file) => (triedOf[file] ?? 0) >= (plan?.[file] ?? 0));
+  // Of a run whose plan is not known nothing is whole; a file that is not in it has nothing that is tried.
+  const whole = plan === null ? [] : Object.keys(files).filter((file) => (triedOf[file] ?? 0) >= (plan[file] ?? 0));
   const parts = [
     score === null ? 'nothing was tried' : `${score} % of ${all.noticed + all.survived} mutants noticed`,
     `${all.survived} survived`,

@@ -45,7 +45,10 @@ const configOf = (mutate, { concurrency, dry }) => ({
 async function mutateRoom(room, mutate, limits) {
   const { name } = room;
   const tests = limits.tests ?? room.tests;
-  const [config, lines, log] = ['config.json', 'lines', 'log'].map((kind) => `${directory}/${name}.${kind}`);
+  // Another run of this room may be under way in this tree.
+  const [config, lines, log] = ['config.json', 'lines', 'log'].map(
+    (kind) => `${directory}/${name}-${process.pid}.${kind}`,
+  );
   mkdirSync(at(directory), { recursive: true });
   writeFileSync(at(config), JSON.stringify(configOf(mutate, limits), null, 2));
   rmSync(at(lines), { force: true });

@@ -117,6 +117,8 @@ describe('mutants: the verdict', () => {
       summary: expect.not.stringContaining('tried'),
     });
     expect(verdict([]).summary).toContain('time was over before the first');
+    // What was planned stands in the first line.
+    expect(verdict(entries(...all).slice(1)).whole).toEqual([]);
   });
 });
 
