@@ -361,12 +361,12 @@ describe('totals', () => {
     expect(queen.fleet().gpus).toMatchObject({ total: 0, uncounted: 0, unknownHives: 1 });
     expect(queen.hive('failed')).toMatchObject({ gpusKnown: 'unknown', gpusReason: 'the driver cannot be read' });
     expect(queen.place({ vramBytes: 1 }).refusals).toEqual([
-      expect.objectContaining({ hive: 'none', reason: 'noGpu', detail: 'there is no GPU driver on this host' }),
       expect.objectContaining({
         hive: 'failed',
         reason: 'gpusUnknown',
         detail: expect.stringContaining('the driver cannot be read'),
       }),
+      expect.objectContaining({ hive: 'none', reason: 'noGpu', detail: 'there is no GPU driver on this host' }),
     ]);
   });
 
