@@ -97,8 +97,8 @@ export const sampleOf = ({ files, mutants, isComplete }, { percent, seed }) => (
   left: Object.entries(files).flatMap(([file, { left }]) => left.map((row) => ({ file, ...row }))),
 });
 
-/** The lines of a run, as plugins.js writes them, summed up. */
-export function verdictOf(entries, equivalents, sourceOf) {
+/** The lines of a run, as plugins.js writes them, summed up. `asked`: whole files that were to be tried; in some there is nothing to change. */
+export function verdictOf(entries, equivalents, sourceOf, asked = []) {
   // A mutant that Stryker could not run (RuntimeError) is tried, and neither noticed nor survived.
   const { planned: plan = null, mutants = 0 } = entries.find((entry) => entry.planned !== undefined) ?? {};
   const isComplete = entries.some((entry) => entry.isComplete);
@@ -129,6 +129,12 @@ export function verdictOf(entries, equivalents, sourceOf) {
   const [planned, tried] = [total(plan ?? {}), total(triedOf)];
   // Of a run whose plan is not known nothing is whole; a file that is not in it has nothing that is tried.
   const whole = plan === null ? [] : Object.keys(files).filter((file) => (triedOf[file] ?? 0) >= (plan[file] ?? 0));
+  if (plan !== null && isComplete)
+    for (const file of asked) {
+      if (file in files || file in plan) continue;
+      files[file] = { noticed: 0, static: 0, left: [] };
+      whole.push(file);
+    }
   const parts = [
     score === null ? 'nothing was tried' : `${score} % of ${all.noticed + all.survived} mutants noticed`,
     `${all.survived} survived`,

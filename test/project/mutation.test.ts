@@ -122,6 +122,21 @@ describe('mutants: the verdict', () => {
   });
 });
 
+describe('mutants: a file in which nothing can be changed', () => {
+  const types = 'lib/types.ts';
+  const run = (...entries: object[]) => verdictOf(entries, [], () => '', [types]);
+
+  test('is measured whole once the run came to its end, and not before', () => {
+    expect(run({ planned: {} }, { isComplete: true })).toMatchObject({
+      whole: [types],
+      files: { [types]: { noticed: 0, static: 0, left: [] } },
+    });
+    expect(run({ planned: {} }).whole).toEqual([]);
+    expect(run({ isComplete: true }).whole).toEqual([]);
+    expect(run({ planned: { [types]: 1 } }, { isComplete: true }).whole).toEqual([]);
+  });
+});
+
 describe('mutants: the verdict on a change', () => {
   const left = (count: number) =>
     Array.from({ length: count }, (_, i) => ({ line: `${i}`, from: 'a', to: 'b', reached: true }));
