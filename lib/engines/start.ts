@@ -24,7 +24,7 @@ const moduleRunners =
 /** So many words of a command line are looked through for the program that another one runs. */
 const mostWords = 24;
 /** Options of Python whose value is the rest of the word, or the next one. From its manual. */
-const pythonOptions = /^-(?!-)[bBdEhiIOPqRsStuvVx?]*([cmWX])(.*)$/s;
+const pythonOptions = /^-[bBdEhiIOPqRsStuvVx?]*([cmWX])(.*)$/s;
 
 export interface Recognized {
   readonly engine: Engine;

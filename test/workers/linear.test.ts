@@ -120,4 +120,11 @@ describe('the linter of regular expressions', () => {
     ]);
     expect(await Promise.all(found.map(problemOf))).toEqual(['2nd degree polynomial', null]);
   }, 60_000);
+
+  it('and are refused for a text that takes time, not for one that a search takes for it', async () => {
+    const { isSlow } = await import(new URL('../../scripts/lint/regexps.js', import.meta.url).href);
+    const text = { pumps: [{ prefix: 'x', pump: 'a' }], suffix: 'c' };
+    expect(isSlow({ source: '^xa*b$', flags: '' }, text)).toBe(false);
+    expect(isSlow({ source: '^xa*a*b$', flags: '' }, text, 200)).toBe(true);
+  }, 30_000);
 });
