@@ -97,6 +97,12 @@ export const sampleOf = ({ files, mutants, isComplete }, { percent, seed }) => (
   left: Object.entries(files).flatMap(([file, { left }]) => left.map((row) => ({ file, ...row }))),
 });
 
+const unplanned = (asked, plan) => (plan === null ? [] : asked.filter((file) => !(file in plan)));
+
+/** Of a run whose plan is not known nothing is whole; in a file that is not in it there is nothing to try. */
+const wholeOf = (files, plan, triedOf) =>
+  plan === null ? [] : files.filter((file) => (triedOf[file] ?? 0) >= (plan[file] ?? 0));
+
 /** The lines of a run, as plugins.js writes them, summed up. `asked`: whole files that were to be tried; in some there is nothing to change. */
 export function verdictOf(entries, equivalents, sourceOf, asked = []) {
   // A mutant that Stryker could not run (RuntimeError) is tried, and neither noticed nor survived.
@@ -127,14 +133,8 @@ export function verdictOf(entries, equivalents, sourceOf, asked = []) {
   const score = scoreOf(all);
   const total = (counts) => Object.values(counts).reduce((sum, count) => sum + count, 0);
   const [planned, tried] = [total(plan ?? {}), total(triedOf)];
-  // Of a run whose plan is not known nothing is whole; a file that is not in it has nothing that is tried.
-  const whole = plan === null ? [] : Object.keys(files).filter((file) => (triedOf[file] ?? 0) >= (plan[file] ?? 0));
-  if (plan !== null && isComplete)
-    for (const file of asked) {
-      if (file in files || file in plan) continue;
-      files[file] = { noticed: 0, static: 0, left: [] };
-      whole.push(file);
-    }
+  if (isComplete) for (const file of unplanned(asked, plan)) files[file] ??= { noticed: 0, static: 0, left: [] };
+  const whole = wholeOf(Object.keys(files), plan, triedOf);
   const parts = [
     score === null ? 'nothing was tried' : `${score} % of ${all.noticed + all.survived} mutants noticed`,
     `${all.survived} survived`,
