@@ -97,8 +97,9 @@ describe('an engine that is asked for its load', () => {
   it('that has a thread for each connection is left none open', async () => {
     const { fake, server } = await serve('llama-server', 'b4700');
     await controlled().ask(targetOf(server), ({ reading }) => reading?.capacity === 4);
-    await waitFor(() => fake.open === 0);
-    expect(fake.connections).toBe(fake.asked.length);
+    // The next question may be under way, on a connection on which nothing was asked yet.
+    await waitFor(() => fake.open === 0 && fake.connections === fake.asked.length);
+    expect(fake.connections).toBeGreaterThan(1);
   });
 
   it('that loads is loading, and known once it has', async () => {
