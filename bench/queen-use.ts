@@ -6,6 +6,8 @@ export interface QueenUse {
   readonly heapBytes: number;
   /** How late the event loop was in 99 of 100 cases since the last answer, ms; 0 where nobody watches. */
   readonly loopDelayMs: number;
+  /** The same since the last answer to a question that `beginsAnew`. */
+  readonly wholeLoopDelayMs: number;
   /** How long its main thread has waited for a core, ms: the machine was busy with others. */
   readonly waitedMs: number;
 }

@@ -77,19 +77,24 @@ async function queen() {
 const servers = { bare, bareStream, queen };
 const port = await servers[process.argv[2]]();
 const resolutionMs = 10;
-const delay = process.argv[3] === 'watched' ? monitorEventLoopDelay({ resolution: resolutionMs }) : null;
-delay?.enable();
-process.on('message', () => {
+const watched = () => (process.argv[3] === 'watched' ? monitorEventLoopDelay({ resolution: resolutionMs }) : null);
+/** Since the last answer, and since one was asked for that begins anew. */
+const [delay, wholeDelay] = [watched(), watched()];
+for (const each of [delay, wholeDelay]) each?.enable();
+const lateMs = (histogram) => (histogram === null ? 0 : Math.max(0, histogram.percentile(99) / 1e6 - resolutionMs));
+process.on('message', (question) => {
   globalThis.gc?.();
   const { user, system } = process.cpuUsage();
   const { rss, heapUsed } = process.memoryUsage();
-  const loopDelayMs = delay === null ? 0 : Math.max(0, delay.percentile(99) / 1e6 - resolutionMs);
+  const [loopDelayMs, wholeLoopDelayMs] = [delay, wholeDelay].map(lateMs);
   delay?.reset();
+  if (question.beginsAnew) wholeDelay?.reset();
   process.send?.({
     cpuMicros: user + system,
     rssBytes: rss,
     heapBytes: heapUsed,
     loopDelayMs,
+    wholeLoopDelayMs,
     waitedMs: waitedMs(),
   });
 });
