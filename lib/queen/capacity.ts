@@ -68,7 +68,7 @@ export class CapacityTracker {
     const held = request.reserveSeconds === undefined || walk.fits === 0 ? null : this.#claim(request, nowMs);
     if (held) this.reserve(held);
     return {
-      candidates: [...walk.best],
+      candidates: walk.best,
       candidateCount: walk.fits,
       refusals,
       refusedCount: walk.refusedCount,

@@ -68,7 +68,7 @@ function isBelow(unwell: number, second: number, third: number, fourth: number, 
 
 export interface Walk {
   /** The best first, as many as were asked. */
-  readonly best: readonly Candidate[];
+  readonly best: Candidate[];
   /** Hosts that fit, and those that do not. */
   readonly fits: number;
   readonly refused: readonly HiveRecord[];
@@ -148,9 +148,8 @@ class Choice {
     if ((bits & rowBits.schedulable) === 0 || !hasLabels(hive, this.#request)) return false;
     const vendor = this.#vendor;
     if (vendor !== null && !hive.room.vendors.some((each) => each?.toLowerCase() === vendor)) return false;
-    const isWide = (bits & rowBits.isWide) !== 0;
-    const [gpus, first] = isWide ? [hive.room.gpus, 0] : [numbers, row + rowNumbers.firstGpu];
-    if (!this.#choose(gpus, first, numbers[row + rowNumbers.gpus]!, null)) return false;
+    const gpus = this.#choose(hive, row, false);
+    if (gpus === null) return false;
     if (this.#needsWhole(bits)) {
       const found = this.#fitWhole(hive);
       if ('reason' in found) return false;
@@ -163,16 +162,12 @@ class Choice {
   /** What a request gets on a host on which it fits. */
   candidate(hive: HiveRecord): Candidate {
     const { place, memoryBytes } = hive.room;
-    const { numbers } = this.#table;
     const row = this.#table.rowAt(place);
-    const bits = numbers[row + rowNumbers.bits]!;
-    if (this.#needsWhole(bits)) {
-      const { hive: id, gpus, memoryAvailableBytes } = this.#fitWhole(hive) as Fit;
-      return { hive: id, gpus, memoryAvailableBytes };
+    const gpus = this.#needsWhole(this.#table.numbers[row + rowNumbers.bits]!) ? null : this.#choose(hive, row, true);
+    if (gpus === null) {
+      const { hive: id, gpus: fitting, memoryAvailableBytes } = this.#fitWhole(hive) as Fit;
+      return { hive: id, gpus: fitting, memoryAvailableBytes };
     }
-    const isWide = (bits & rowBits.isWide) !== 0;
-    const [gpus, first] = isWide ? [hive.room.gpus, 0] : [numbers, row + rowNumbers.firstGpu];
-    this.#choose(gpus, first, numbers[row + rowNumbers.gpus]!, hive);
     const chosen = this.#chosen
       .slice(0, this.#count)
       .map((at) => ({ uuid: uuidOf(hive, gpus, at), freeBytes: gpus[at]! }));
@@ -214,14 +209,19 @@ class Choice {
   }
 
   /**
-   * Chooses the best of those with room; false where they are too few. Of two that are alike either gives the same score:
-   * `named` is the host if it matters which.
+   * Chooses the best of those with room; the numbers that they are among, null where they are too few. Of two that are alike
+   * either gives the same score. `isNamed`: it matters which.
    */
-  #choose(gpus: ArrayLike<number>, first: number, count: number, named: HiveRecord | null): boolean {
+  #choose(hive: HiveRecord, row: number, isNamed: boolean): ArrayLike<number> | null {
+    const { numbers } = this.#table;
+    const isWide = (numbers[row + rowNumbers.bits]! & rowBits.isWide) !== 0;
+    const gpus = isWide ? hive.room.gpus : numbers;
+    const first = isWide ? 0 : row + rowNumbers.firstGpu;
+    const named = isNamed ? hive : null;
     const chosen = this.#chosen;
     const { vramBytes } = this.#request;
     let taken = 0;
-    const end = first + count * gpuNumbers.count;
+    const end = first + numbers[row + rowNumbers.gpus]! * gpuNumbers.count;
     for (let at = first; at < end; at += gpuNumbers.count) {
       if (gpus[at + gpuNumbers.freeBytes]! < vramBytes) continue;
       if (taken === this.#asked) {
@@ -234,7 +234,7 @@ class Choice {
       chosen[place] = at;
     }
     this.#count = taken;
-    return taken === this.#asked;
+    return taken === this.#asked ? gpus : null;
   }
 
   /** As GPUs are compared by `placementCandidates`. */

@@ -5,7 +5,7 @@ import { isPlaceable } from './scheduling.js';
 /** GPUs that a row has room for. Those of a host with more are in a list of its own. */
 const gpusInRow = 8;
 
-/** What is true of the host of a row; 0: there is none. `oneMemory`, `oneVendor`: of all GPUs that can be placed on, and of all. */
+/** What is true of the host of a row; 0: there is none. Memories are those of the GPUs that can be placed on, vendors those of all. */
 export const rowBits = {
   taken: 1,
   schedulable: 2,
@@ -50,7 +50,7 @@ export class RoomTable {
 
   /** Of all hives, by id: so placement never has to compare their ids. */
   placesInOrder(): Int32Array {
-    this.#order ??= Int32Array.from([...this.#hiveOrder].map(({ room }) => room.place));
+    this.#order ??= Int32Array.from(this.#hiveOrder, ({ room }) => room.place);
     return this.#order;
   }
 

@@ -79,6 +79,7 @@ async function mutateRoom(room, mutate, limits) {
   rmSync(at(copy), { recursive: true, force: true });
   // A line that was being written has no end.
   const whole = existsSync(at(lines)) ? readFileSync(at(lines), 'utf8').split('\n').slice(0, -1) : [];
+  for (const file of [config, lines]) rmSync(at(file), { force: true });
   const entries = whole.map((line) => JSON.parse(line));
   return { entries, failed: signal === null && code !== 0, log };
 }
