@@ -299,9 +299,11 @@ async function launchInScope(
     if (limits.oomGroup) refused.push(notApplied('oomGroup', 'scopes have OOMPolicy= since systemd 252'));
   }
   if ('step' in started) throw failed(request, started, names.scope);
-  // Where it has ended already, its cgroup is gone, and only its exit is known.
+  // A command that has ended already may have left children in its scope, which is then found by its name.
   const path = await processCgroup(started.pid, environment.procRoot);
-  const cgroup = path?.endsWith(`/${names.scope}`) ? join(home.mount, path) : null;
+  const cgroup = path?.endsWith(`/${names.scope}`)
+    ? join(home.mount, path)
+    : await locateWorker(home, group, instance);
   const held = writes.filter(({ name }) => !refused.some((failure) => failure.name === name));
   const hint = ({ controller }: LimitWrite) =>
     home.manager === 'user'

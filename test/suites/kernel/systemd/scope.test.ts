@@ -144,6 +144,23 @@ describe('systemd_scope_lifecycle', () => {
     await elsewhere.close();
   });
 
+  it('a command that ended before its scope was read leaves no child unseen', async () => {
+    const procRoot = join(dir, 'proc-without-it');
+    const own = new ProcessMonitor({ runtimeDir: dir, launch: { procRoot } });
+    const spawn = (script: string) =>
+      own.spawn({ group, instance: 'one', command: 'sh', args: ['-c', script], stdio: 'ignore', memory: '64M' });
+    const alone = await spawn('exit 3');
+    expect(await alone.exited).toMatchObject({ code: 3, remaining: 0 });
+    expect(alone.notApplied).toEqual([]);
+    await waitFor(async () => (await show('LoadState')) === 'not-found');
+    const parent = await spawn('setsid sleep 600 & exit 0');
+    expect(parent.cgroupPath).toBe(path);
+    expect(await parent.exited).toMatchObject({ code: 0, remaining: 1 });
+    expect(await own.stop(parent.id)).toMatchObject({ signalled: 1 });
+    expect(await inodeOf(path)).toBeNull();
+    await own.close();
+  });
+
   it('a hog is killed inside its scope, the event arrives, and the worker lives on', async () => {
     const kill = new Promise<OomKill>((resolve) => monitor.once('oomKill', resolve));
     const worker = await sh('tail /dev/zero; read go; exit 5', { memory: '32M', swap: '0', stdio: 'pipe' });
