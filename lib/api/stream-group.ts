@@ -1,6 +1,7 @@
 import { type FleetEvent, queenEventKinds } from '../contract/api.js';
 import { servesModel } from '../contract/models.js';
 import { type StreamClient, sseMessage } from '../http/sse.js';
+import type { EventHead } from '../queen/events.js';
 import { type StreamFilter, StreamRows, type StreamSource } from './stream-rows.js';
 
 const queenKinds: ReadonlySet<string> = new Set(queenEventKinds);
@@ -33,7 +34,7 @@ export class StreamGroup {
     this.filtered = filter.hive !== undefined || filter.model !== undefined || filter.kinds !== undefined;
   }
 
-  wants(event: Omit<FleetEvent, 'detail'>): boolean {
+  wants(event: EventHead): boolean {
     const { hive, model, kinds } = this.filter;
     if (hive !== undefined && event.hive !== hive) return false;
     // An event that is about no worker concerns all models.
@@ -43,7 +44,7 @@ export class StreamGroup {
   }
 
   /** An event says the first name of a model; the others are known while the worker is. */
-  #isOfModel(event: Omit<FleetEvent, 'detail'>, workerId: string, model: string): boolean {
+  #isOfModel(event: EventHead, workerId: string, model: string): boolean {
     if (event.model === model) return true;
     const [group = '', instance = ''] = workerId.split('/', 2);
     const worker = this.#source.worker(event.hive, group, instance);

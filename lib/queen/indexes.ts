@@ -31,6 +31,17 @@ export function namesOf(sample: ModelNames): readonly (string | null)[] {
 /** How a label stands in the index and in `WorkerRecord.labels`. */
 export const labelPair = (key: string, value: string): string => `${key}\u0000${value}`;
 
+/** Workers of a host that are asked for a list of labels that another one can share. */
+const askedNeighbours = 8;
+
+/** The same list where it is that of another worker of the host: most have those of few others. */
+function sharedLabels({ workerOrder }: HiveRecord, labels: readonly string[]): readonly string[] | undefined {
+  return workerOrder
+    .slice(0, askedNeighbours)
+    .find((other) => other.labels.length === labels.length && labels.every((pair, i) => pair === other.labels[i]))
+    ?.labels;
+}
+
 /** Workers that share a value. The key is the one object of it that all of them refer to. */
 class Bucket<K> extends SortedSet<WorkerRecord> {
   readonly key: K;
@@ -184,7 +195,8 @@ export class Indexes {
     for (const key in own) pairs.push(labelPair(key, own[key]!));
     for (const key in shared) if (own[key] === undefined) pairs.push(labelPair(key, shared[key]!));
     for (const pair of worker.labels) if (!pairs.includes(pair)) this.byLabel.delete(pair, worker);
-    worker.labels = pairs.length === 0 ? noLabels : pairs.map((pair) => this.byLabel.add(pair, worker));
+    const labels = pairs.map((pair) => this.byLabel.add(pair, worker));
+    worker.labels = labels.length === 0 ? noLabels : (sharedLabels(worker.hive, labels) ?? labels);
   }
 
   addGpu(gpu: GpuRecord): void {

@@ -149,7 +149,7 @@ export interface HostRoom {
   /** The numbers of its GPUs where they are too many for a row. */
   readonly gpus: number[];
   /** Of all its GPUs, each once; null stands for those whose vendor is not known. */
-  readonly vendors: (string | null)[];
+  vendors: readonly (string | null)[];
 }
 
 export class HiveRecord {

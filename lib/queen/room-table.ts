@@ -116,11 +116,7 @@ export class RoomTable {
     const { room } = hive;
     this.setMemory(hive, memoryBytes);
     room.workerCount = hive.workers.size + (promised?.size ?? 0);
-    room.vendors.length = 0;
-    for (const { current } of hive.gpuOrder) {
-      const vendor = current.vendor ?? null;
-      if (!room.vendors.includes(vendor)) room.vendors.push(vendor);
-    }
+    room.vendors = vendorsOf(hive, room.vendors);
     const row = this.rowAt(room.place);
     const isWide = hive.gpuOrder.length > gpusInRow;
     room.gpus.length = 0;
@@ -148,6 +144,13 @@ export class RoomTable {
   get size(): number {
     return this.#hives.length - this.#freePlaces.length;
   }
+}
+
+/** Of all GPUs of a host, each once. `known`: those of last time, given back where they are so still. */
+function vendorsOf({ gpuOrder }: HiveRecord, known: readonly (string | null)[]): readonly (string | null)[] {
+  const has = (vendor: string | null) => gpuOrder.some(({ current }) => (current.vendor ?? null) === vendor);
+  const isKnown = known.every(has) && gpuOrder.every(({ current }) => known.includes(current.vendor ?? null));
+  return isKnown ? known : [...new Set(gpuOrder.map(({ current }) => current.vendor ?? null))];
 }
 
 /** Writes the numbers of the GPUs of a host that can be placed on; how many they are, and how many of them are on unified memory. */

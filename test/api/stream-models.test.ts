@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { StreamGroup } from '../../lib/api/stream-group.js';
 import { StreamRows } from '../../lib/api/stream-rows.js';
-import type { FleetEvent } from '../../lib/contract/api.js';
+import type { EventHead } from '../../lib/queen/events.js';
 import { Registry } from '../../lib/queen/registry.js';
 import { heartbeatOf, workerOf } from '../harness/heartbeats.js';
 
@@ -12,11 +12,10 @@ it('a reader of one model sees a worker, and events about it, by any of its name
   const wants = (model: string, workerId?: string) =>
     new StreamGroup(registry, { model }).wants({
       id: 'e-1',
-      at: '2026-01-02T03:04:05.000Z',
       kind: 'oomKill',
       hive: 'a',
       ...(workerId === undefined ? {} : { workerId, model: workerId === 'llm/0' ? 'm' : 'n' }),
-    } satisfies Omit<FleetEvent, 'detail'>);
+    } satisfies EventHead);
   expect(['m', 'alias', 'n'].map((model) => wants(model, 'llm/0'))).toEqual([true, true, false]);
   expect([wants('alias', 'llm/1'), wants('alias', 'llm/9'), wants('alias')]).toEqual([false, false, true]);
   const snapshot = [...new StreamRows(registry, { model: 'alias' }).snapshot('e-0')].join('');
