@@ -301,9 +301,7 @@ async function launchInScope(
   if ('step' in started) throw failed(request, started, names.scope);
   // A command that has ended already may have left children in its scope, which is then found by its name.
   const path = await processCgroup(started.pid, environment.procRoot);
-  const cgroup = path?.endsWith(`/${names.scope}`)
-    ? join(home.mount, path)
-    : await locateWorker(home, group, instance);
+  const cgroup = path?.endsWith(`/${names.scope}`) ? join(home.mount, path) : await locateWorker(home, group, instance);
   const held = writes.filter(({ name }) => !refused.some((failure) => failure.name === name));
   const hint = ({ controller }: LimitWrite) =>
     home.manager === 'user'
