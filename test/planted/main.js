@@ -30,15 +30,12 @@ const run = (tests) =>
 /** Warnings are not what a fault is noticed by, and the addon is built often. */
 const flags = { CXXFLAGS: '-O1 -Wno-error' };
 
-/** Builds the addon and its executables, or what is older than its sources. A fault has to compile. */
-function build(command, args) {
-  const { status, stdout, stderr } = spawnSync(command, args, {
-    cwd: tree,
-    encoding: 'utf8',
-    env: { ...process.env, ...flags },
-  });
-  if (status !== 0) throw new Error(`the addon does not build:\n${stdout}${stderr}`);
+/** What is older than its sources. A fault has to compile. */
+function build(command, args, cwd, env = process.env) {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8', env });
+  if (status !== 0) throw new Error(`${[command, ...args].join(' ')} fails:\n${stdout}${stderr}`);
 }
+const buildAddon = (command, args) => build(command, args, tree, { ...process.env, ...flags });
 const isNative = ({ file }) => file.startsWith('native/');
 
 /** The test that failed, as vitest names it. */
@@ -46,13 +43,16 @@ const noticedBy = (output) => /^ FAIL {2}(.*)$/m.exec(output)?.[1] ?? null;
 
 const survivors = [];
 try {
+  // What the tests' set-up would build: in the tree itself, so that the copies have it.
+  build(process.execPath, ['scripts/build.js', '--if-needed'], root);
+  build('make', ['-s', '-C', 'test/fakes'], root);
   for (const name of readdirSync(root))
     if (!left.includes(name)) cpSync(join(root, name), join(tree, name), { recursive: true, preserveTimestamps: true });
   for (const name of linked) symlinkSync(join(root, name), join(tree, name));
   // What is built of TypeScript is of the tree without faults: the tests of faults.js import the sources.
   writeFileSync(join(tree, 'test/global-setup.ts'), 'export default () => {};\n');
   // Anew, since the build of the tree it was copied from names the places there.
-  if (chosen.some(isNative)) build('npm', ['run', '--silent', 'build:native', '--', '--loglevel=warn']);
+  if (chosen.some(isNative)) buildAddon('npm', ['run', '--silent', 'build:native', '--', '--loglevel=warn']);
   const suites = [...new Set(chosen.flatMap(({ tests }) => tests))];
   const before = run(suites);
   if (before.status !== 0) throw new Error(`the tests fail without any fault:\n${before.stdout}${before.stderr}`);
@@ -64,7 +64,7 @@ try {
       path,
       text.replace(from, () => to),
     );
-    if (isNative({ file })) build('make', ['-C', 'build', 'BUILDTYPE=Release']);
+    if (isNative({ file })) buildAddon('make', ['-C', 'build', 'BUILDTYPE=Release']);
     const { status, stdout, stderr, error } = run(tests);
     writeFileSync(path, text);
     const by = error?.code === 'ETIMEDOUT' ? 'a test that never ends' : noticedBy(`${stdout}${stderr}`);
