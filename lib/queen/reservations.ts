@@ -137,7 +137,9 @@ export function reservationView(held: ActiveReservation, nowMs: number): Reserva
 export function requestText(request: PlacementRequest): string {
   const { vramBytes, gpuCount = 1, labels = {}, memoryBytes = 0, strategy = 'binPack', reserveSeconds = 0 } = request;
   const sorted = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify([vramBytes, gpuCount, sorted, memoryBytes, strategy, reserveSeconds]);
+  // What was kept of a request that names no vendor has nothing in this place.
+  const vendor = request.gpuVendor === undefined ? [] : [request.gpuVendor.toLowerCase()];
+  return JSON.stringify([vramBytes, gpuCount, sorted, memoryBytes, strategy, reserveSeconds, ...vendor]);
 }
 
 /** Room on a candidate, for as long as the request says. */

@@ -134,6 +134,9 @@ describe('the reservations in force', () => {
     expect(
       requestText({ vramBytes: 1, strategy: 'binPack', gpuCount: 1, memoryBytes: 0, reserveSeconds: 0, labels: {} }),
     ).toBe(requestText({ vramBytes: 1 }));
+    expect(requestText({ vramBytes: 1, gpuVendor: 'AMD' })).toBe(requestText({ vramBytes: 1, gpuVendor: 'amd' }));
+    // As queens before this one wrote it down.
+    expect(requestText({ vramBytes: 1 })).toBe('[1,1,[],0,"binPack",0]');
     const differing = [
       { vramBytes: 2 },
       { gpuCount: 2 },
@@ -141,6 +144,8 @@ describe('the reservations in force', () => {
       { memoryBytes: 1 },
       { strategy: 'spread' },
       { reserveSeconds: 1 },
+      { gpuVendor: 'AMD' },
+      { gpuVendor: 'NVIDIA' },
     ] as const;
     const texts = differing.map((fields) => requestText({ vramBytes: 1, ...fields }));
     expect(new Set([...texts, requestText({ vramBytes: 1 })]).size).toBe(differing.length + 1);

@@ -124,6 +124,9 @@ describe('reservations', () => {
     expect(() => queen.place({ ...ask, vramBytes: gib(4) })).toThrowError(
       expect.objectContaining({ code: 'IDEMPOTENCY_CONFLICT', subject: 'idempotencyKey' }),
     );
+    expect(() => queen.place({ ...ask, gpuVendor: 'AMD' })).toThrowError(
+      expect.objectContaining({ code: 'IDEMPOTENCY_CONFLICT' }),
+    );
     queen.releaseReservation(first.reservation!.id);
     expect(queen.place({ ...ask, vramBytes: gib(4) }).reservation?.id).not.toBe(first.reservation?.id);
   });
@@ -222,7 +225,12 @@ describe('reservations of nothing', () => {
     for (const id of ['a', 'b']) queen.hear(id, 1, { gpus: [gpuSample(`GPU-${id}`)] });
     const granted = Array.from({ length: 512 }, () => grant(queen));
     for (const id of ['a', 'b']) expect(granted.filter((hive) => hive === id)).toHaveLength(256);
-    expect(() => grant(queen)).toThrow(expect.objectContaining({ code: 'TOO_MANY_RESERVATIONS' }));
+    expect(() => grant(queen)).toThrow(
+      expect.objectContaining({
+        code: 'TOO_MANY_RESERVATIONS',
+        message: expect.stringContaining('256 on each host that fits'),
+      }),
+    );
     queen.releaseReservation(queen.reservations()[0]?.id ?? '');
     expect(grant(queen)).toBeDefined();
   });
