@@ -113,7 +113,8 @@ class Lane {
     this.#bytes -= bytesOf(dropped.event);
     this.floor = Math.max(this.floor, dropped.sequence);
     (dropped as Kept).event = null;
-    while (this.#kept[this.#first]?.event === null) this.#first++;
+    // One at least is left.
+    while (this.#kept[this.#first]!.event === null) this.#first++;
     if (this.#kept.length - this.#size <= Math.max(maxDropped, this.#size)) return;
     this.#kept = this.#kept.filter(({ event }) => event !== null);
     this.#first = 0;

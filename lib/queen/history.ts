@@ -129,8 +129,7 @@ export class HistoryStore {
       const first = Math.max(0, step - historySteps + 1);
       for (let at = first; at < step; at++) {
         const value = this.#points.get(ring, index, at);
-        if (points.length > 0 || !Number.isNaN(value)) points.push(Number.isNaN(value) ? null : value);
-        else points.push(null);
+        points.push(Number.isNaN(value) ? null : value);
       }
       points.push(this.#mean(ring, index));
       series[name] = points;
@@ -226,8 +225,8 @@ export function joinHistories(histories: readonly History[]): History {
       [...new Array<null>(length - points.length).fill(null), ...points],
     ]),
   );
-  const [first] = histories;
-  return { stepMs: first?.stepMs ?? historyStepMs, newestAgeMs: first?.newestAgeMs ?? 0, series };
+  const { stepMs, newestAgeMs } = histories[0]!;
+  return { stepMs, newestAgeMs, series };
 }
 
 function addTo(slab: Float32Array, at: number, value: number | null): void {

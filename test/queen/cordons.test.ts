@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Act, apply, decisionActs, readAct } from '../../lib/cluster/acts.js';
 import { cordonsFile, keepCordons, parseCordons } from '../../lib/queen/cordon-file.js';
 import { type CordonEntry, Cordons } from '../../lib/queen/cordons.js';
+import type { RegistryChange } from '../../lib/queen/registry.js';
 import { gib, gpuSample, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
 const start = Date.parse('2026-03-01T00:00:00Z');
@@ -83,6 +84,27 @@ describe('a cordoned hive', () => {
     queen.cordons.set('a', { reason: 'Xid 79' });
     queen.cordons.lift('a');
     expect(seen).toEqual(['Xid 79', null]);
+  });
+
+  it('is sent alone: what is said of its workers stands', () => {
+    const queen = queenAt({ wallMs: start });
+    const seen: RegistryChange[] = [];
+    queen.subscribe((change) => seen.push(change));
+    queen.cordons.set('a', { reason: 'Xid 79' });
+    const hive = expect.objectContaining({ id: 'a', cordon: expect.objectContaining({ reason: 'Xid 79' }) });
+    expect(seen).toEqual([
+      { type: 'queenEvent', event: expect.objectContaining({ kind: 'hiveCordoned', hive: 'a' }) },
+      { type: 'heartbeat', hiveId: 'a', heartbeat: { hive, workers: [], gone: [], whole: false } },
+    ]);
+  });
+
+  it('that was never heard has no row to be sent, and its event is', () => {
+    const queen = queenAt({ wallMs: start }, []);
+    const seen: RegistryChange[] = [];
+    queen.subscribe((change) => seen.push(change));
+    queen.cordons.set('unheard', { reason: 'Xid 79' });
+    expect(seen.map(({ type }) => type)).toEqual(['queenEvent']);
+    expect(events(queen)).toMatchObject([{ kind: 'hiveCordoned', hive: 'unheard' }]);
   });
 
   it('is cordoned no longer once an admin has it forgotten', () => {
@@ -174,6 +196,31 @@ describe('cordons over a restart', () => {
     expect(next.hive('a')?.cordon).toEqual(queen.hive('a')?.cordon);
     expect(next.place({ vramBytes: gib(1) }).refusals).toMatchObject([{ reason: 'cordoned' }]);
     expect(parseCordons(await readFile(join(dir, cordonsFile), 'utf8'))).toMatchObject({ state: { length: 1 } });
+  });
+
+  it('are written by what is given for it, after each change, until the file is closed', async () => {
+    const queen = queenAt({ wallMs: start });
+    const written: string[] = [];
+    const kept = await keepCordons(
+      queen.cordons,
+      dir,
+      () => undefined,
+      async (file, text) => {
+        written.push(text);
+        await writeFile(file, text);
+      },
+    );
+    queen.cordons.set('a', { reason: 'Xid 79' });
+    await kept.saved();
+    const entries = queen.cordons.entries();
+    expect(written.map((text) => JSON.parse(text))).toEqual(
+      [[], entries].map((each) => ({ kind: 'hivepulse.cordons', version: 1, entries: each })),
+    );
+    await kept.close();
+    const count = written.length;
+    queen.cordons.lift('a');
+    await kept.saved();
+    expect(written).toHaveLength(count);
   });
 
   it('reads any text as a file or as a reason', () => {

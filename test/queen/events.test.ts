@@ -28,27 +28,87 @@ describe('the ring of events', () => {
     expect(whole(replay)).toEqual([oom]);
   });
 
-  it('keeps what a plain list with the same rule would, whoever reports how much in whatever order', () => {
-    const capacity = 16;
-    const bursts = fc.array(
-      fc.record({ hive: fc.constantFrom('a', 'b', 'c', 'd'), count: fc.integer({ min: 1, max: 60 }) }),
-      { maxLength: 12 },
+  /** What a plain list with the same rule would keep: of a full one the oldest goes, of the hive that fills it or of all. */
+  function keepPlain(plain: { readonly id: string; readonly hive: string }[], capacity: number, hive: string): void {
+    if (plain.length <= capacity) return;
+    const fills = plain.filter((each) => each.hive === hive).length > plain.length / 8;
+    plain.splice(fills ? plain.findIndex((each) => each.hive === hive) : 0, 1);
+  }
+
+  it.each([
+    ['bursts', 60, 12],
+    ['turns', 3, 60],
+  ])(
+    'keeps what a plain list with the same rule would, whoever reports how much in whatever order: %s',
+    (_, most, turns) => {
+      const hives = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j');
+      const reports = fc.array(fc.record({ hive: hives, count: fc.integer({ min: 1, max: most }) }), {
+        maxLength: turns,
+      });
+      fc.assert(
+        fc.property(reports, fc.integer({ min: 1, max: 24 }), (all, capacity) => {
+          const ring = new EventRing('e', capacity);
+          const plain: { readonly id: string; readonly hive: string }[] = [];
+          for (const { hive, count } of all)
+            for (let n = 0; n < count; n++) {
+              plain.push({ id: ring.append({ ...draft(n), hive }).id, hive });
+              keepPlain(plain, capacity, hive);
+            }
+          expect(ring.recent().map(({ id }) => id)).toEqual(plain.map(({ id }) => id));
+          expect([ring.size, ring.capacity]).toEqual([plain.length, capacity]);
+        }),
+      );
+    },
+  );
+
+  it('keeps the same after thousands were dropped, whose places are given back', () => {
+    const [ring, capacity] = [new EventRing('e', 40), 40];
+    const plain: { readonly id: string; readonly hive: string }[] = [];
+    for (let n = 0; n < 8000; n++) {
+      // One that reports much, and sixteen that report little.
+      const hive = n % 3 === 0 ? 'much' : `h${n % 16}`;
+      plain.push({ id: ring.append({ ...draft(n), hive }).id, hive });
+      keepPlain(plain, capacity, hive);
+      if (n % 97 !== 0) continue;
+      expect(ring.recent().map(({ id }) => id)).toEqual(plain.map(({ id }) => id));
+    }
+    expect(ring.size).toBe(capacity);
+  });
+
+  it('gives both lanes in one order, and as many of the newest as are asked for', () => {
+    const ring = new EventRing('e', 10);
+    const all = Array.from({ length: 9 }, (_, n) =>
+      ring.append({ ...draft(n), kind: n % 3 === 0 ? 'oomKill' : 'workerAppeared' }),
     );
-    fc.assert(
-      fc.property(bursts, (all) => {
-        const ring = new EventRing('e', capacity);
-        const plain: { readonly id: string; readonly hive: string }[] = [];
-        for (const { hive, count } of all)
-          for (let n = 0; n < count; n++) {
-            plain.push({ id: ring.append({ ...draft(n), hive }).id, hive });
-            const own = plain.filter((each) => each.hive === hive).length;
-            const fills = own > plain.length / 8;
-            if (plain.length > capacity) plain.splice(fills ? plain.findIndex((each) => each.hive === hive) : 0, 1);
-          }
-        expect(ring.recent().map(({ id }) => id)).toEqual(plain.map(({ id }) => id));
-        expect(ring.size).toBe(plain.length);
-      }),
-    );
+    for (let limit = 0; limit <= 12; limit++) expect(ring.recent(limit)).toEqual(all.slice(Math.max(0, 9 - limit)));
+    for (let from = 0; from <= 9; from++) {
+      const replay = ring.since(`e-${from}`);
+      expect({ type: replay.type, events: whole(replay) }).toEqual({ type: 'events', events: all.slice(from) });
+    }
+  });
+
+  it('keeps as many bytes as it may, and one event however long it is', () => {
+    const length = JSON.stringify({ id: 'e-1', ...draft(1) }).length + 512;
+    for (const [maxBytes, kept] of [
+      [1, 1],
+      [3 * length - 1, 2],
+      [3 * length, 3],
+    ] as const) {
+      const ring = new EventRing('e', 10, maxBytes);
+      for (let n = 1; n <= 5; n++) ring.append(draft(n));
+      expect([maxBytes, ring.size]).toEqual([maxBytes, kept]);
+      expect(ring.recent().map(({ id }) => id)).toEqual(['e-1', 'e-2', 'e-3', 'e-4', 'e-5'].slice(-kept));
+    }
+  });
+
+  it.each([[''], ['1'], ['a-1'], ['-']])('knows its own ids, whatever its name is: %j', (epoch) => {
+    const ring = new EventRing(epoch, 10);
+    for (let n = 1; n <= 12; n++) ring.append(draft(n));
+    expect(ring.since(ring.lastId)).toEqual({ type: 'events', events: [] });
+    expect(whole(ring.since(`${epoch}-11`)).map(({ id }) => id)).toEqual([`${epoch}-12`]);
+    // Its name with a digit behind it is no id.
+    expect(ring.since(`${epoch}1`).type).toBe('reset');
+    expect(ring.since(`${epoch}2`).events).toEqual([]);
   });
 
   it('of 3,000 events of a hive in a ring that others have filled keeps its newest', () => {
@@ -98,14 +158,25 @@ describe('the ring of events', () => {
     );
   });
 
-  it.each([['other-1'], ['e'], ['e-'], ['e-x'], ['e-1.5'], ['-1'], [''], ['e-99999999999999999999']])(
-    'knows that %j is no place in it',
-    (id) => {
-      const ring = new EventRing('e', 10);
-      ring.append(draft(1));
-      expect(ring.since(id)).toEqual({ type: 'reset', events: [] });
-    },
-  );
+  it.each([
+    ['other-1'],
+    ['e'],
+    ['e-'],
+    ['e-x'],
+    ['e-1.5'],
+    ['-1'],
+    [''],
+    ['e-99999999999999999999'],
+    ['e-x2'],
+    ['e-2x'],
+  ])('knows that %j is no place in it', (id) => {
+    const ring = new EventRing('e', 10);
+    ring.append(draft(1));
+    expect(ring.since(id)).toEqual({ type: 'reset', events: [] });
+    expect(ring.adopt({ id, ...draft(2) })).toBe(false);
+    ring.skip(id);
+    expect(ring.lastId).toBe('e-1');
+  });
 
   it('goes on over what is no event, however it came to be in the stream', () => {
     const ring = new EventRing('s', 10);
@@ -113,6 +184,7 @@ describe('the ring of events', () => {
     for (const id of ['s-2', 's-3', 't-4', 's-9']) ring.skip(id);
     expect(ring.adopt({ id: 's-4', ...draft(4) })).toBe(true);
     expect(whole(ring.since('s-1'))).toEqual([{ id: 's-4', ...draft(4) }]);
+    expect([ring.since('s-1').type, ring.lastId]).toEqual(['events', 's-4']);
   });
 
   it('takes a shared stream: what is known already is left out, and a gap begins the ring anew', () => {
@@ -125,6 +197,8 @@ describe('the ring of events', () => {
       false,
     ]);
     expect(ring.adopt({ ...at(3), id: 't-3' })).toBe(false);
+    expect(whole(ring.since('s-0'))).toEqual([at(1), at(2)]);
+    expect(ring.since('s-0').type).toBe('events');
     expect(ring.adopt(at(7))).toBe(true);
     expect(ring.since('s-2')).toMatchObject({ type: 'reset' });
     expect(ring.since('s-6').type).toBe('events');

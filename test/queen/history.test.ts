@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { HistoryStore } from '../../lib/queen/history.js';
+import { HistoryStore, joinHistories, originMs } from '../../lib/queen/history.js';
 import { fromHalf, toHalf } from '../../lib/queen/history-day.js';
 import { adoptHistory, historyText, parseHistory } from '../../lib/queen/history-file.js';
+import { ringsOf } from '../../lib/queen/history-keys.js';
 import { historyStepMs, historySteps } from '../../lib/queen/history-sizes.js';
+import type { Indexes } from '../../lib/queen/indexes.js';
 import { servingOf } from '../harness/heartbeats.js';
 import { gpuSample, ManualClock, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
@@ -67,7 +69,12 @@ describe('history', () => {
     expect(store.used).toBe(1);
     const again = store.open();
     expect(again).toBe(first);
-    expect(store.read(again, names, 0).series.a).toEqual([]);
+    const blank = { newestAgeMs: 0, series: { a: [], b: [], c: [], d: [] } };
+    for (const ring of [again, -1]) {
+      expect(store.read(ring, names, 5)).toEqual({ stepMs: 10_000, ...blank });
+      expect(store.readDay(ring, names, 5)).toEqual({ stepMs: 120_000, ...blank });
+      expect(store.save(ring, 5)).toBeNull();
+    }
     // Without a ring there is no history, and no harm.
     store.add(-1, 0, 1, 1, 1, 1);
     store.close(-1);
@@ -76,6 +83,73 @@ describe('history', () => {
       newestAgeMs: 0,
       series: { a: [], b: [], c: [], d: [] },
     });
+  });
+
+  it('knows nothing of a time in which nothing was heard, though an hour before something was', () => {
+    const store = new HistoryStore(300);
+    const rings = Array.from({ length: 300 }, () => store.open());
+    const ring = rings.at(-1)!;
+    for (let step = 0; step < historySteps; step++) store.add(ring, step * historyStepMs, 1, 2, 3, 4);
+    for (const gap of [1, 30, historySteps - 2, historySteps, 3 * historySteps]) {
+      const store = new HistoryStore(1);
+      const ring = store.open();
+      for (let step = 0; step < historySteps; step++) store.add(ring, step * historyStepMs, 1, 2, 3, 4);
+      store.add(ring, (historySteps + gap) * historyStepMs, 5, 5, 5, 5);
+      const { a } = store.read(ring, names, (historySteps + gap) * historyStepMs).series;
+      const ones = Math.max(0, historySteps - 1 - gap);
+      const expected = [...Array<number>(ones).fill(1), ...(ones === 0 ? [] : Array<null>(gap).fill(null)), 5];
+      expect([gap, a]).toEqual([gap, expected]);
+    }
+    // Of 300 rings none has what another was given.
+    store.add(rings[1]!, 0, 9, 9, 9, 9);
+    expect(store.read(ring, names, 0).series.a!.every((value) => value === 1)).toBe(true);
+    expect(store.read(rings[1]!, names, 0).series.d).toEqual([9]);
+  });
+
+  it('is kept from ten days before the start of the clock', () => {
+    const store = new HistoryStore(1);
+    const ring = store.open();
+    store.add(ring, -originMs, 1, 2, 3, 4);
+    expect(store.read(ring, names, -originMs + 7)).toMatchObject({ newestAgeMs: 7, series: { a: [1], d: [4] } });
+    expect(store.readDay(ring, names, -originMs + 7)).toMatchObject({ newestAgeMs: 7, series: { a: [1], d: [4] } });
+    store.add(ring, -originMs + historyStepMs, 3, 2, 3, 4);
+    expect(store.read(ring, names, -originMs + historyStepMs).series.a).toEqual([1, 3]);
+  });
+
+  it('of several rings that end together begins where the longest does, and is as old as they are', () => {
+    const own = { stepMs: 10_000, newestAgeMs: 40, series: { a: [1, 2, 3], b: [null, 2, 3] } };
+    const later = { stepMs: 10_000, newestAgeMs: 40, series: { c: [7] } };
+    for (const histories of [
+      [own, later],
+      [later, own],
+    ])
+      expect(joinHistories(histories)).toEqual({
+        stepMs: 10_000,
+        newestAgeMs: 40,
+        series: { a: [1, 2, 3], b: [null, 2, 3], c: [null, null, 7] },
+      });
+  });
+
+  it('has a key for each ring in use: hosts first, then GPUs, then workers', () => {
+    const worker = (id: string, ring: number, servingRing: number) => ({
+      hive: { id: 'a' },
+      current: { id },
+      ring,
+      servingRing,
+    });
+    const hives = [
+      ...[{ id: 'a', ring: 5, gpuOrder: [], workerOrder: [worker('llm/0', 1, 0), worker('llm/1', 2, -1)] }],
+      ...[{ id: 'b', ring: -1, gpuOrder: [{ current: { uuid: 'GPU-0' }, ring: 3 }], workerOrder: [] }],
+    ];
+    const indexes = { hives: new Map(hives.map((hive) => [hive.id, hive])) } as unknown as Indexes;
+    expect([...ringsOf(indexes)]).toEqual([
+      ['h a', 5],
+      ['h b', -1],
+      ['g GPU-0', 3],
+      ['w a/llm/0', 1],
+      ['s a/llm/0', 0],
+      ['w a/llm/1', 2],
+    ]);
   });
 
   it('takes room as it fills, none for what is not known, and gives it back', () => {

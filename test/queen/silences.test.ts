@@ -64,7 +64,7 @@ describe('silences', () => {
     expect(queen.silences.list()).toEqual([]);
     expect(events(queen)).toMatchObject([
       { kind: 'attentionSilenced', hive: 'a', detail: { cause: 'gpuLost', by: 'kim', reason: 'ordered' } },
-      { kind: 'attentionUnsilenced', hive: 'a', detail: { cause: 'gpuLost', expired: true } },
+      { kind: 'attentionUnsilenced', hive: 'a', detail: { cause: 'gpuLost', kind: 'acknowledged', expired: true } },
     ]);
     // Without a word on it they last a day, and those of the whole fleet name no host.
     const { hives: _, ...everywhere } = acknowledge;
