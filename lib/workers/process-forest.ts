@@ -109,7 +109,7 @@ class Growth {
   }
 
   /** Without recursion: whoever forks a chain of thousands must not end the hive. */
-  #resolve(process: TreeProcess): Member | null {
+  #resolve(process: TreeProcess): void {
     const pending = [process];
     const entered = new Set<TreeProcess>();
     for (let at = pending.at(-1); at !== undefined; at = pending.at(-1)) {
@@ -121,7 +121,6 @@ class Growth {
       pending.pop();
       if (!this.#found.has(at)) this.#found.set(at, this.#place(at));
     }
-    return this.#found.get(process) ?? null;
   }
 
   #dependencies(process: TreeProcess): readonly TreeProcess[] {

@@ -84,6 +84,20 @@ describe('what a tree holds', () => {
     expect(heldBy(growForest(emptyForest, torn, [root(5, { startTicks: 50 })]))).toEqual({ 5: 'root' });
   });
 
+  it('not what is older than the root whose marker it has', () => {
+    const all = [process(1, 0), process(4, 1, { marker: 'x' }), process(5, 1), process(9, 1, { marker: 'x' })];
+    const held = heldBy(growForest(emptyForest, all, [root(5, { marker: 'x' })]));
+    expect(held).toEqual({ 5: 'root', 9: 'marker' });
+  });
+
+  it('not what it held before, once nobody names it any more', () => {
+    const all = [process(1, 0), process(5, 1), process(6, 5)];
+    const first = growForest(emptyForest, all, [root(5)]);
+    const without = growForest(first, all, []);
+    expect([without.members.size, without.sessions.size, without.outer.size]).toEqual([0, 0, 0]);
+    expect(heldBy(growForest(first, all, [root(6)]))).toEqual({ 6: 'root' });
+  });
+
   it('not what has a marker that two roots claim', () => {
     const all = [process(5, 1), process(6, 1), process(9, 1, { marker: 'x' })];
     const roots = [root(5, { marker: 'x' }), root(6, { marker: 'x' })];
@@ -105,6 +119,33 @@ describe('a tree inside of another', () => {
     const left = [process(5, 1), process(6, 5), process(8, 6, { marker: 'x' }), process(9, 6)];
     const later = growForest(first, left, [outer, inner]);
     expect(left.map((each) => treeOf(later, each))).toEqual(['root 5', 'root 5', 'root 7', 'root 7']);
+  });
+
+  it('is known by what was held before where it lost its parents meanwhile', () => {
+    const first = growForest(emptyForest, [process(1, 0), process(5, 1), process(6, 5)], [root(5)]);
+    const later = growForest(first, [process(1, 0), process(5, 1), process(6, 1)], [root(5), root(6)]);
+    expect(later.outer.get('root 6')).toBe('root 5');
+  });
+
+  it.each([
+    ['older', { startTicks: 6 }, { startTicks: 7 }],
+    ['of the same tick and with the lower pid', { startTicks: 6 }, { startTicks: 6 }],
+  ])('is in the deepest of those around it, of which the outer one is %s, whatever their order', (_what, of6, of7) => {
+    const roots = [root(7, of7), root(6, { ...of6, marker: 'x' }), root(5)];
+    const all = [process(1, 0), process(5, 1), process(6, 5, of6), process(7, 5, { ...of7, marker: 'x' })];
+    for (const order of [roots, roots.toReversed()])
+      expect([...growForest(emptyForest, all, order).outer].sort()).toEqual([
+        ['root 5', null],
+        ['root 6', 'root 5'],
+        ['root 7', 'root 6'],
+      ]);
+  });
+
+  it('holds its own also where a process has the number of a root that ended', () => {
+    const roots = [root(5), root(8, { startTicks: 5 }), root(6, { marker: 'x' })];
+    const stranger = process(8, 5, { startTicks: 90, marker: 'x' });
+    const forest = growForest(emptyForest, [process(1, 0), process(5, 1), process(6, 5), stranger], roots);
+    expect(treeOf(forest, stranger)).toBe('root 6');
   });
 
   it('takes over what was of the outer one when it is recognized later', () => {

@@ -1,25 +1,18 @@
-import { renameSync, rmSync } from 'node:fs';
+import { constants } from 'node:os';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ProcessTable } from '../../lib/workers/process-table.js';
-import { ManualClock } from '../harness/manual-clock.js';
-import { FakeHost, PlainFiles } from '../sampling/fake-host.js';
+import type { FakeReader } from '../io/fake-files.js';
+import { MemoryProc } from './memory-proc.js';
+
+const { EACCES, EIO, EPERM, ESRCH } = constants.errno;
 
 function prepared(
   options: { settleMs?: number; verifyMs?: number; cgroupPrefix?: string; markerVariable?: string } = {},
 ) {
-  const host = new FakeHost();
-  const clock = new ManualClock();
-  const opened: PlainFiles[] = [];
-  const table = new ProcessTable({
-    procRoot: host.procRoot,
-    openFiles: () => {
-      const files = new PlainFiles(clock);
-      opened.push(files);
-      return files;
-    },
-    clock,
-    ...options,
-  });
+  const host = new MemoryProc();
+  const { clock, procRoot, openFiles } = host;
+  const opened: FakeReader[] = host.tree.readers;
+  const table = new ProcessTable({ procRoot, openFiles, clock, ...options });
   onTestFinished(() => table.close());
   return { host, clock, opened, table };
 }
@@ -32,7 +25,7 @@ describe('process table', () => {
     await table.scan();
     expect(table.get(10)).toMatchObject({ cgroup: '/x', engine: 'vllm', startTicks: 900_000 });
     expect(table.find(10, 1)).toBeNull();
-    rmSync(`${host.procRoot}/11`, { recursive: true });
+    host.end(11);
     host.process({ pid: 12, argv: ['a'], cgroup: '/y' });
     await table.scan();
     expect(table.get(11)).toBeNull();
@@ -43,7 +36,7 @@ describe('process table', () => {
     const environ = 'HOME=/root\0MARK=run-1\0TOKEN=secret\0';
     const { host, table, opened } = prepared();
     host.process({ pid: 10, argv: ['a'], cgroup: '/x' });
-    host.write('proc/10/environ', environ);
+    host.write('10/environ', environ);
     await table.scan();
     expect(table.get(10)?.marker).toBeNull();
     expect(opened[0]?.asked.filter((path) => path.endsWith('environ'))).toEqual([]);
@@ -52,7 +45,7 @@ describe('process table', () => {
     marked.table.readMarkers();
     marked.host.process({ pid: 10, argv: ['a'], cgroup: '/x' });
     marked.host.process({ pid: 11, argv: ['a'], cgroup: '/x' });
-    marked.host.write('proc/10/environ', environ);
+    marked.host.write('10/environ', environ);
     await marked.table.scan();
     expect(marked.table.get(10)?.marker).toBe('run-1');
     expect(marked.table.get(11)?.marker).toBeNull();
@@ -64,7 +57,7 @@ describe('process table', () => {
     for (let pid = 10; pid < 20; pid += 1) host.process({ pid, argv: ['a'], cgroup: '/x' });
     await table.scan();
     await clock.advance(5000);
-    const files = opened[0] as PlainFiles;
+    const files = opened[0] as FakeReader;
     files.asked.length = 0;
     await table.scan();
     expect(files.asked.map((path) => path.slice(host.procRoot.length))).toEqual(['/loadavg']);
@@ -126,8 +119,8 @@ describe('process table', () => {
   it('a file that hangs costs what it says of its process: named in time, not asked for again, and read when it returns', async () => {
     const { host, table, opened, clock } = prepared();
     for (let pid = 10; pid < 20; pid += 1) host.process({ pid, argv: ['vllm', 'serve', `m${pid}`], cgroup: '/w' });
-    PlainFiles.hangs.add(`${host.procRoot}/14/cmdline`);
-    PlainFiles.hangs.add(`${host.procRoot}/16/stat`);
+    host.hang('/14/cmdline');
+    host.hang('/16/stat');
     const scan = table.scan();
     await clock.advance(1001);
     expect(table.stalled).toBe(true);
@@ -146,7 +139,7 @@ describe('process table', () => {
     expect(table.get(30)).not.toBeNull();
     expect(opened.length).toBe(readers);
 
-    PlainFiles.hangs.clear();
+    host.tree.hangs.clear();
     await clock.advance(0);
     expect(table.faults()).toEqual([]);
     expect(table.stalled).toBe(false);
@@ -160,7 +153,7 @@ describe('process table', () => {
     const { host, table, opened, clock } = prepared();
     for (let pid = 10; pid < 40; pid += 1) {
       host.process({ pid, argv: ['a'], cgroup: '/w' });
-      PlainFiles.hangs.add(`${host.procRoot}/${pid}/cmdline`);
+      host.hang(`/${pid}/cmdline`);
     }
     const scan = table.scan();
     await clock.advance(30_000);
@@ -170,7 +163,7 @@ describe('process table', () => {
     expect(table.faults()).toContainEqual(
       expect.objectContaining({ message: expect.stringMatching(/^9 readers hang/) }),
     );
-    PlainFiles.hangs.clear();
+    host.tree.hangs.clear();
     await clock.advance(0);
     await table.scan();
     expect([...table.all()]).toHaveLength(30);
@@ -190,7 +183,7 @@ describe('what changes of processes', () => {
       await table.scan();
       return [table.generation, table.engineGeneration].map((now, i) => now - before[i]!);
     };
-    const end = (pid: number) => () => rmSync(`${host.procRoot}/${pid}`, { recursive: true });
+    const end = (pid: number) => () => host.end(pid);
     const put = (pid: number, over: object) => () => host.process({ pid, argv: ['a', 'b'], cgroup: '/x', ...over });
     expect(await counted(put(10, {}))).toEqual([1, 0]);
     const before = table.get(10);
@@ -224,7 +217,7 @@ describe('what changes of processes', () => {
     await clock.advance(99);
     await table.scan();
     expect(table.denied(77)).toBe(true);
-    const files = opened[0] as PlainFiles;
+    const files = opened[0] as FakeReader;
     files.asked.length = 0;
     await clock.advance(1);
     await table.scan();
@@ -241,7 +234,7 @@ describe('what changes of processes', () => {
   it('is looked for at each process as often as it is due, however many there are', async () => {
     const { host, table, clock, opened } = prepared({ settleMs: 20, verifyMs: 100 });
     for (let pid = 100; pid < 149; pid++) host.process({ pid, argv: [`a${pid}`], cgroup: '/x' });
-    const files = () => opened[0] as PlainFiles;
+    const files = () => opened[0] as FakeReader;
     const read = async (ms: number): Promise<number> => {
       await clock.advance(ms);
       files().asked.length = 0;
@@ -263,7 +256,7 @@ describe('what changes of processes', () => {
   it('markers are looked at from when somebody asks for them on, of all that there are', async () => {
     const { host, table, clock, opened } = prepared({ settleMs: 1000, markerVariable: 'MARK' });
     host.process({ pid: 10, argv: ['a'], cgroup: '/x' });
-    host.write('proc/10/environ', 'MARK=one\0');
+    host.write('10/environ', 'MARK=one\0');
     await table.scan();
     expect(table.get(10)?.marker).toBeNull();
     await clock.advance(2000);
@@ -271,12 +264,12 @@ describe('what changes of processes', () => {
     await table.scan();
     expect(table.get(10)?.marker).toBe('one');
     await clock.advance(2000);
-    const files = opened[0] as PlainFiles;
+    const files = opened[0] as FakeReader;
     files.asked.length = 0;
     table.readMarkers();
     await table.scan();
     expect(files.asked).toEqual([`${host.procRoot}/loadavg`]);
-    host.write('proc/10/environ', 'MARK=two\0');
+    host.write('10/environ', 'MARK=two\0');
     table.want(10);
     await table.scan();
     expect(table.get(10)?.marker).toBe('two');
@@ -291,10 +284,10 @@ describe('what changes of processes', () => {
     const { host, table, clock } = prepared({ markerVariable: 'MARK' });
     table.readMarkers();
     host.process({ pid: 10, ...vllm });
-    host.write('proc/10/environ', 'MARK=one\0');
+    host.write('10/environ', 'MARK=one\0');
     await table.scan();
     expect(table.get(10)).toMatchObject(known);
-    PlainFiles.hangs.add(`${host.procRoot}/10/${name}`);
+    host.hang(`/10/${name}`);
     const scan = table.scan();
     await clock.advance(9000);
     await scan;
@@ -306,7 +299,7 @@ describe('what changes of processes', () => {
     const { host, table } = prepared({ markerVariable: 'MARK' });
     table.readMarkers();
     host.process({ pid: 10, ...vllm });
-    for (const name of ['cgroup', 'cmdline']) rmSync(`${host.procRoot}/10/${name}`);
+    for (const name of ['cgroup', 'cmdline']) host.drop(`10/${name}`);
     await table.scan();
     expect(table.get(10)).toMatchObject({ cgroup: null, argv: [], marker: null, engine: null });
   });
@@ -316,7 +309,7 @@ describe('what changes of processes', () => {
     host.process({ pid: 10, ...vllm });
     await table.scan();
     expect(table.faults()).toEqual([]);
-    renameSync(host.procRoot, `${host.procRoot}-gone`);
+    host.tree.listErrors.set(host.procRoot, EIO);
     await clock.advance(6000);
     await table.scan();
     expect(table.faults()).toMatchObject([
@@ -327,7 +320,7 @@ describe('what changes of processes', () => {
       },
     ]);
     expect(table.get(10)?.engine).toBe('vllm');
-    renameSync(`${host.procRoot}-gone`, host.procRoot);
+    host.tree.listErrors.clear();
     await table.scan();
     expect(table.faults()).toEqual([]);
   });
@@ -335,10 +328,86 @@ describe('what changes of processes', () => {
   it('a listing of /proc that hangs is a fault of its own', async () => {
     const { host, table, clock } = prepared();
     host.process({ pid: 10, ...vllm });
-    PlainFiles.hangs.add(host.procRoot);
+    host.hang('');
     const scan = table.scan();
     await clock.advance(9000);
     await scan;
     expect(table.faults().map(({ code }) => code)).toEqual(['PROC_STALLED']);
   });
 });
+
+describe('a process that has settled', () => {
+  it('and then ended is forgotten once another is born', async () => {
+    const { host, table, clock } = prepared({ settleMs: 1000, verifyMs: 1e9 });
+    for (const pid of [10, 11]) host.process({ pid, argv: ['vllm', 'serve', 'm'], cgroup: '/w' });
+    await table.scan();
+    await clock.advance(5000);
+    host.end(10);
+    await table.scan();
+    expect(table.get(10)).not.toBeNull();
+    host.process({ pid: 12, argv: ['a'], cgroup: '/w' });
+    const { engineGeneration } = table;
+    await table.scan();
+    expect([...table.all()].map(({ pid }) => pid)).toEqual([11, 12]);
+    expect([...table.engines()].map(({ pid }) => pid)).toEqual([11]);
+    expect(table.engineGeneration).toBe(engineGeneration + 1);
+  });
+
+  it('is looked at again in time however many are born meanwhile', async () => {
+    const { host, table, clock } = prepared({ settleMs: 1000, verifyMs: 30_000 });
+    host.process({ pid: 10, argv: ['sh', 'start.sh'], cgroup: '/w' });
+    await table.scan();
+    await clock.advance(5000);
+    host.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/w' });
+    for (let pid = 20; pid < 24; pid += 1) {
+      host.process({ pid, argv: ['a'], cgroup: '/w' });
+      await table.scan();
+      expect(table.get(10)?.engine).toBeNull();
+      await clock.advance(6000);
+    }
+    await clock.advance(1000);
+    await table.scan();
+    expect(table.get(10)?.engine).toBe('vllm');
+  });
+});
+
+it('a hang is of one process or of all of /proc, whatever the length of its number, and says so', async () => {
+  const { host, table, clock } = prepared();
+  const hung = ['7/stat', '42/cgroup', '123/cmdline'].map((path) => `${host.procRoot}/${path}`);
+  for (const pid of [7, 42, 123]) host.process({ pid, argv: ['a'], cgroup: '/w' });
+  for (const path of hung) host.tree.hangs.add(path);
+  const scan = table.scan();
+  await clock.advance(20_000);
+  await scan;
+  expect(table.faults().map(({ source, code, message }) => [source, code, message.split(' ')[1]])).toEqual(
+    hung.map((path) => ['proc', 'PROCESS_WEDGED', path]),
+  );
+  host.tree.hangs.clear();
+  await clock.advance(0);
+  host.hang('/loadavg');
+  const next = table.scan();
+  await clock.advance(9000);
+  await next;
+  expect(table.faults()).toMatchObject([{ source: 'proc', code: 'PROC_STALLED' }]);
+});
+
+it.each([
+  ['ESRCH', ESRCH, true],
+  ['EPERM', EPERM, true],
+  ['EACCES', EACCES, true],
+  ['EIO', EIO, false],
+] as const)(
+  '%s: whether /proc hides a process is what it says, and no other failure',
+  async (_name, errno, isDenied) => {
+    const { host, table } = prepared();
+    host.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/w' });
+    await table.scan();
+    host.tree.errors.set('/proc/10/stat', errno);
+    await table.scan();
+    expect([table.get(10), table.denied(10), [...table.engines()]]).toEqual([null, isDenied, []]);
+    host.tree.errors.clear();
+    table.want(10);
+    await table.scan();
+    expect([table.get(10)?.engine, table.denied(10)]).toEqual(['vllm', false]);
+  },
+);
