@@ -268,6 +268,15 @@ describe('when processes are looked at again', () => {
     expect(proc.read.map((path) => path.at(-1))).toEqual(['3']);
   });
 
+  it('a client is found at once by another descriptor of it where the first is gone at a look', async () => {
+    const proc = new Proc().has(400, { 3: client(2), 4: client(2) });
+    await proc.pass();
+    await proc.pass();
+    proc.become(400, { 4: client(2) });
+    expect(await proc.pass()).toEqual([{ 400: 1 }, null]);
+    expect(proc.looked).toEqual([400]);
+  });
+
   it.each([
     ['was closed before it was read', ENOENT],
     ['was of no client', 'pos:\t0\n'],
