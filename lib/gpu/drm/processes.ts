@@ -68,10 +68,10 @@ interface Look {
   readonly names: readonly string[] | number;
 }
 
-/** A descriptor of which it is not known yet what it is of. */
-interface Moved {
+/** A descriptor of which it is not known yet, or not any more, what it is of. */
+interface Unknown {
   readonly pid: number;
-  readonly name: string;
+  readonly path: string;
 }
 
 /**
@@ -179,10 +179,10 @@ export class DrmProcesses {
       const found = await this.#linkNames(others);
       looks.push(...others.map((pid, i) => ({ pid, names: found[i] ?? ENOENT })));
     }
-    const moved = this.#look(inodes, looks);
+    const unread = this.#look(inodes, looks);
     const found = this.#read(asked, clients);
-    if (moved.length > 0) {
-      found.push(...(await this.#find(moved)));
+    if (unread.length > 0) {
+      found.push(...(await this.#find(unread)));
       found.sort((a, b) => a.pid - b.pid);
     }
     return this.#fold(found);
@@ -223,10 +223,13 @@ export class DrmProcesses {
     );
   }
 
-  /** Which processes have a GPU open; gives their descriptors where they are not those of before. */
-  #look(inodes: PidInodes, looks: readonly Look[]): readonly Moved[] {
-    const moved: Moved[] = [];
-    if (looks.length === 0) return moved;
+  /**
+   * Which processes have a GPU open; gives those of their descriptors that are not read in each pass. Of one that was of no client,
+   * or a second one of a client, the name may have been given to another since the last look.
+   */
+  #look(inodes: PidInodes, looks: readonly Look[]): readonly Unknown[] {
+    const unread: Unknown[] = [];
+    if (looks.length === 0) return unread;
     const most = this.#mostOfOne(new Map(looks.map(({ pid, names }) => [pid, lengthOf(names)])));
     for (const { pid, names: found } of looks) {
       const inode = inodes.get(pid) as number;
@@ -242,10 +245,13 @@ export class DrmProcesses {
       const all = sorted.join(' ');
       const earlier = this.#processes.get(pid);
       const same = earlier !== undefined && !earlier.changed && earlier.names === all;
-      this.#looked(pid, { inode, names: all, count: sorted.length }, same ? earlier.descriptors : noDescriptors);
-      if (!same) moved.push(...sorted.map((name) => ({ pid, name })));
+      const known = same ? earlier.descriptors : noDescriptors;
+      this.#looked(pid, { inode, names: all, count: sorted.length }, known);
+      const isRead = new Set(known.map(({ path }) => path));
+      const paths = sorted.map((name) => this.#path(pid, 'fdinfo', name));
+      unread.push(...paths.filter((path) => !isRead.has(path)).map((path) => ({ pid, path })));
     }
-    return moved;
+    return unread;
   }
 
   /** How many descriptors a process that is looked at now may have, so that all have no more than may be. */
@@ -303,12 +309,11 @@ export class DrmProcesses {
   }
 
   /** Which of these descriptors are of clients, and of which: one for each. */
-  async #find(asked: readonly Moved[]): Promise<readonly Found[]> {
-    const paths = asked.map(({ pid, name }) => this.#path(pid, 'fdinfo', name));
-    const clients = await this.#clients(paths);
+  async #find(asked: readonly Unknown[]): Promise<readonly Found[]> {
+    const clients = await this.#clients(asked.map(({ path }) => path));
     const known = new Map<number, { seen: Set<string>; descriptors: Descriptor[] }>();
     const found: Found[] = [];
-    for (const [i, { pid }] of asked.entries()) {
+    for (const [i, { pid, path }] of asked.entries()) {
       const client = clients[i] ?? null;
       const looked = this.#processes.get(pid);
       if (looked === undefined || client === null || client === ENOENT) continue;
@@ -317,12 +322,16 @@ export class DrmProcesses {
         continue;
       }
       const { key } = client.shape;
-      const own = known.get(pid) ?? { seen: new Set(), descriptors: [] };
+      const { descriptors } = looked;
+      const own = known.get(pid) ?? {
+        seen: new Set(descriptors.map(({ client }) => client)),
+        descriptors: [...descriptors],
+      };
       known.set(pid, own);
       // One that was duplicated says the same.
       if (own.seen.has(key)) continue;
       own.seen.add(key);
-      own.descriptors.push({ path: paths[i] as string, client: key });
+      own.descriptors.push({ path, client: key });
       looked.descriptors = own.descriptors;
       this.#asked = null;
       found.push({ pid, client });

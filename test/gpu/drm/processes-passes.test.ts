@@ -256,14 +256,41 @@ describe('when processes are looked at again', () => {
     expect(await proc.pass()).toEqual([{ 400: 2 }, null]);
   });
 
-  it('one whose descriptors are the same keeps what is known of them', async () => {
-    const proc = new Proc().has(400, { 3: client(2), 4: client(2) });
+  it('of one whose descriptors have the names of before those are read that are of no client that is known', async () => {
+    const proc = new Proc().has(400, { 3: client(2), 4: client(2), 5: 'pos:\t0\n' });
     await proc.pass();
     await proc.pass();
     proc.isReversed = true;
     expect(await proc.pass()).toEqual([{ 400: 1 }, null]);
     expect(proc.looked).toEqual([400]);
-    expect(proc.read).toEqual(['/proc/400/fdinfo/3']);
+    expect(proc.read.map((path) => path.at(-1))).toEqual(['3', '4', '5']);
+    expect(await proc.pass()).toEqual([{ 400: 1 }, null]);
+    expect(proc.read.map((path) => path.at(-1))).toEqual(['3']);
+  });
+
+  it('a client is found at once by another descriptor of it where the first is gone at a look', async () => {
+    const proc = new Proc().has(400, { 3: client(2), 4: client(2) });
+    await proc.pass();
+    await proc.pass();
+    proc.become(400, { 4: client(2) });
+    expect(await proc.pass()).toEqual([{ 400: 1 }, null]);
+    expect(proc.looked).toEqual([400]);
+  });
+
+  it.each([
+    ['was closed before it was read', ENOENT],
+    ['was of no client', 'pos:\t0\n'],
+    ['was a second one of a client', client(2)],
+  ])('a descriptor that %s is found where its name is given to another', async (_what, before) => {
+    const proc = new Proc().has(400, { 3: client(2), 4: before });
+    await proc.pass();
+    proc.become(400, { 3: client(2), 4: client(3) });
+    await proc.pass();
+    for (let pass = 0; pass < 4; pass++) expect(await proc.pass()).toEqual([{ 400: 2 }, null]);
+    expect(proc.read).toHaveLength(2);
+    proc.become(400, { 3: client(5), 4: client(3) });
+    expect(await proc.pass()).toEqual([{ 400: 2 }, null]);
+    expect(await proc.pass()).toEqual([{ 400: 2 }, null]);
   });
 });
 

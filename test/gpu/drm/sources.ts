@@ -35,9 +35,10 @@ export function drmSource(host: FakeDrmHost, options: Partial<GpuSourceOptions> 
     async next(ms = 1000) {
       if (began) now += ms;
       began = true;
-      // No vendor's answer is older than this moment.
+      // No vendor's answer is older than this moment. One without cards adds nothing that could be waited for: on a busy machine
+      // its thread may be so many passes behind that it is called stalled, and with it the source.
       const isNew = ({ status, ageMs }: GpuReading) =>
-        status !== 'initializing' && (status !== 'working' || ageMs === 0);
+        status !== 'initializing' && status !== 'stalled' && (status !== 'working' || ageMs === 0);
       return await waitFor(
         () => {
           const latest = source.latest();
