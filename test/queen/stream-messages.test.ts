@@ -86,7 +86,7 @@ describe('the messages of a stream', () => {
     expect(cpuNow()[0]).toBe(8);
   });
 
-  it('before the first keyframe, and what is no message, are told apart', async () => {
+  it('before the first keyframe, and what is no message, have answers of their own', async () => {
     const { wire } = wireOf();
     expect(await wire.delta()).toEqual(lost('outOfOrder'));
     for (const bytes of [[], [3], [1], [1, 9, 1]])
@@ -135,7 +135,7 @@ describe('the messages of a stream', () => {
     expect(await fifth).toMatchObject({ kind: 'ack', epoch: 2 });
   });
 
-  it('that the queen takes no more of are told why, and those that are refused are given the refusal', async () => {
+  it('that the queen takes no more of get the reason, and those that are refused get the refusal', async () => {
     const refused = { accepted: false, code: 'RATE_LIMITED', message: 'too many', hive: 'a' } as const;
     let change: ReturnType<StreamIntake['receiveChange']> = refused;
     const { wire } = wireOf({ receiveChange: () => change, receiveLoads: () => 'rate' });

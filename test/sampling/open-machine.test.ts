@@ -145,25 +145,28 @@ describe('readers of a machine', () => {
     expect(['native', 'files']).toContain(usual.reader.kind);
   });
 
-  it.each(['auto', 'files'] as const)('read memory and I/O of processes where they are told to: %s', async (choice) => {
-    const machine = new Machine();
-    machine.write('proc/7/stat', `7 (x) S 1 ${Array.from({ length: 30 }, (_unused, i) => i).join(' ')}\n`);
-    machine.write('proc/7/statm', '100 5 1 1 0 1 0\n');
-    machine.write('proc/7/io', 'read_bytes: 11\nwrite_bytes: 12\n');
-    const { openReader } = await machine.open({ reader: choice });
-    machine.cgroups('cg/a');
-    machine.write('cg/a/cgroup.procs', '7\n');
-    for (const [memory, io] of [
-      [true, false],
-      [false, true],
-    ] as const) {
-      const { reader } = openReader({ memory, io });
-      onTestFinished(() => reader.close());
-      reader.add(join(machine.mounted, 'a'));
-      const [pid, , resident, read] = reader.passSync().processes;
-      expect([pid, resident! > 0, read === 11]).toEqual([7, memory, io]);
-    }
-  });
+  it.each(['auto', 'files'] as const)(
+    'read memory and I/O of processes where they are asked to: %s',
+    async (choice) => {
+      const machine = new Machine();
+      machine.write('proc/7/stat', `7 (x) S 1 ${Array.from({ length: 30 }, (_unused, i) => i).join(' ')}\n`);
+      machine.write('proc/7/statm', '100 5 1 1 0 1 0\n');
+      machine.write('proc/7/io', 'read_bytes: 11\nwrite_bytes: 12\n');
+      const { openReader } = await machine.open({ reader: choice });
+      machine.cgroups('cg/a');
+      machine.write('cg/a/cgroup.procs', '7\n');
+      for (const [memory, io] of [
+        [true, false],
+        [false, true],
+      ] as const) {
+        const { reader } = openReader({ memory, io });
+        onTestFinished(() => reader.close());
+        reader.add(join(machine.mounted, 'a'));
+        const [pid, , resident, read] = reader.passSync().processes;
+        expect([pid, resident! > 0, read === 11]).toEqual([7, memory, io]);
+      }
+    },
+  );
 
   it('are those of this machine where nothing else is said', async () => {
     const { place, container } = await openMachine();

@@ -83,7 +83,7 @@ export class SamplerWorld {
       namespaces: null,
       containers: null,
       showCommand: (argv) => argv.join(' '),
-      state: { idleBelowPercent: 0, idleBelowCpuPercent: 5, idleForMs: 0 },
+      state: { idleBelowPercent: 2, idleBelowCpuPercent: 6, idleForMs: 0 },
       clockTicks: 100,
       fromProc: { memory: false, io: false },
       isPid: (pid) => pid >= 1,
