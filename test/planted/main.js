@@ -69,7 +69,9 @@ try {
     writeFileSync(path, text);
     const by = error?.code === 'ETIMEDOUT' ? 'a test that never ends' : noticedBy(`${stdout}${stderr}`);
     if (status === 0 || by === null) survivors.push(name);
-    console.log(`${status === 0 || by === null ? 'SURVIVED' : 'noticed '}  ${name}${by === null ? '' : `  by ${by}`}`);
+    if (status === 0) console.log(`SURVIVED  ${name}`);
+    else if (by === null) console.log(`no test failed, and the run did (${status}): ${name}\n${stdout}${stderr}`);
+    else console.log(`noticed   ${name}  by ${by}`);
   }
 } finally {
   rmSync(tree, { recursive: true, force: true });
