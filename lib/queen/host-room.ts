@@ -125,9 +125,8 @@ class Choice {
   readonly #asked: number;
   readonly #strategy: NonNullable<PlacementRequest['strategy']>;
   readonly #vendor: string | null;
-  /** Where those that were chosen begin in the numbers of the host; how many they are. */
+  /** Where those that were chosen begin in the numbers of the host; as many as are asked for, where it fits. */
   readonly #chosen: number[] = [];
-  #count = 0;
   /** Of the host that was found to fit last. */
   readonly score: Score = [0, 0, 0, 0];
 
@@ -168,9 +167,7 @@ class Choice {
       const { hive: id, gpus: fitting, memoryAvailableBytes } = this.#fitWhole(hive) as Fit;
       return { hive: id, gpus: fitting, memoryAvailableBytes };
     }
-    const chosen = this.#chosen
-      .slice(0, this.#count)
-      .map((at) => ({ uuid: uuidOf(hive, gpus, at), freeBytes: gpus[at]! }));
+    const chosen = this.#chosen.map((at) => ({ uuid: uuidOf(hive, gpus, at), freeBytes: gpus[at]! }));
     return { hive: hive.id, gpus: chosen, memoryAvailableBytes: memoryBytes };
   }
 
@@ -192,8 +189,7 @@ class Choice {
     let workers = 0;
     let left = 0;
     let least = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < this.#count; i++) {
-      const at = this.#chosen[i]!;
+    for (const at of this.#chosen) {
       const free = gpus[at + gpuNumbers.freeBytes]!;
       left += free - this.#request.vramBytes;
       workers += gpus[at + gpuNumbers.workers]!;
@@ -233,7 +229,6 @@ class Choice {
         chosen[place] = chosen[place - 1]!;
       chosen[place] = at;
     }
-    this.#count = taken;
     return taken === this.#asked ? gpus : null;
   }
 
