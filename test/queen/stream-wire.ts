@@ -25,7 +25,10 @@ export const wholeHeartbeat = (id: string): Heartbeat =>
         machineMemoryAvailableBytes: 2 ** 38,
       },
     },
-    gpus: [gpuOf(`GPU-${id}-0`), gpuOf(`GPU-${id}-1`, { index: 1, powerWatts: null, memoryUsedBytes: 2 ** 30 })],
+    gpus: [
+      gpuOf(`GPU-${id}-0`, { nvlinks: { up: 1, total: 4 } }),
+      gpuOf(`GPU-${id}-1`, { index: 1, powerWatts: null, memoryUsedBytes: 2 ** 30 }),
+    ],
     workers: [
       workerOf('llm/0', { serving: null, gpus: [] }),
       workerOf('llm/1', {
