@@ -88,10 +88,8 @@ export class StreamBase implements Unwritten, StreamTable {
   }
 
   prepareWorker(place: number): void {
-    const { state } = this;
     this.writeWorker(place);
-    this.#rows[state.firstWorker + place] = 0;
-    for (let row = state.firstHeldOf(place); row < state.firstHeldOf(place + 1); row++) this.#rows[row] = 0;
+    this.#rows[this.state.firstWorker + place] = 0;
   }
 
   /**

@@ -1,10 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
-import { encodeDelta, encodeKeyframe } from '../../lib/contract/stream/codec.js';
-import { ownSchema } from '../../lib/contract/stream/columns.js';
-import { countRows, NumericState } from '../../lib/contract/stream/state.js';
-import { HeartbeatStream } from '../../lib/queen/heartbeat-stream.js';
-import { planOf } from '../../lib/queen/stream-plan.js';
 import { Random } from '../harness/random.js';
 import { ChangingHive, copyOf, expectAlike, intakeOf, pairOfQueens, StreamLink, streamModel } from './stream-model.js';
 
@@ -57,37 +52,5 @@ describe('a registry by a stream, and one by POST', () => {
       expectAlike(streamed, posted);
     }
     expect([...link.counts.resyncs]).toEqual([['value', 1]]);
-  });
-
-  it.each([
-    ['a GPU', 'gpus', { index: 1 }],
-    ['a worker', 'workers', { cpuPercent: 3.5 }],
-    ['what a worker holds', 'workers', { gpus: [{ utilizationPercent: 1.5 }] }],
-  ] as const)('of %s that is both text and numbers nothing is merged: no hive sends that', async (_, list, over) => {
-    const { posted, streamed } = pairOfQueens(0);
-    const hive = new ChangingHive('a', 1, new Random(1), 0).hive;
-    const first = copyOf(hive.nextHeartbeat());
-    const place = list === 'gpus' ? 0 : first.workers.findIndex(({ gpus }) => gpus.length > 0);
-    const plan = planOf(ownSchema);
-    const stream = new HeartbeatStream(streamed, intakeOf(streamed), { key: 'k', owner: 'o', hive: null }, plan);
-    const body = { bytes: Buffer.from(JSON.stringify(first)), encoding: null };
-    expect(await stream.receive(encodeKeyframe({ epoch: 1, encoding: null, body: body.bytes }))).toMatchObject({
-      kind: 'ack',
-    });
-    await intakeOf(posted).receive(body, { key: 'k', owner: 'o', hive: null });
-    const before = new NumericState(ownSchema, countRows(first));
-    before.take(first);
-    const row = structuredClone(first[list][place]!) as Record<string, unknown> & { gpus?: object[] };
-    const { gpus, ...own } = over as { gpus?: readonly object[] };
-    Object.assign(row, own);
-    if (gpus !== undefined) Object.assign(row.gpus![0]!, gpus[0]);
-    const after = before.likewise();
-    after.values.set(before.values);
-    if (list === 'gpus') after.takeRow(after.firstGpu + place, row);
-    else after.takeWorker(place, row as never);
-    const text = Buffer.from(JSON.stringify({ [list]: [[place, row]] }));
-    const header = { epoch: 1, index: 1, seq: first.seq + 1, wantsAck: true, checksum: null, text };
-    expect(await stream.receive(encodeDelta(header, before, after))).toEqual({ kind: 'resync', reason: 'malformed' });
-    expectAlike(streamed, posted);
   });
 });

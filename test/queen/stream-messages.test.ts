@@ -9,7 +9,7 @@ import { planOf } from '../../lib/queen/stream-plan.js';
 import { eventOf } from '../harness/heartbeats.js';
 import { TestQueen } from './heartbeats.js';
 import { answersOf, copyOf, intakeOf } from './stream-model.js';
-import { source, Wire, wholeHeartbeat } from './stream-wire.js';
+import { type Change, source, Wire, wholeHeartbeat } from './stream-wire.js';
 
 const lost = (reason: string) => ({ kind: 'resync', reason });
 const ack = (index: number, over: object = {}) => ({
@@ -86,7 +86,7 @@ describe('the messages of a stream', () => {
     expect(cpuNow()[0]).toBe(8);
   });
 
-  it('before the first keyframe, and what is no message, have answers of their own', async () => {
+  it('before the first keyframe, and what is no message, are not taken for each other', async () => {
     const { wire } = wireOf();
     expect(await wire.delta()).toEqual(lost('outOfOrder'));
     for (const bytes of [[], [3], [1], [1, 9, 1]])
@@ -135,7 +135,7 @@ describe('the messages of a stream', () => {
     expect(await fifth).toMatchObject({ kind: 'ack', epoch: 2 });
   });
 
-  it('that the queen takes no more of get the reason, and those that are refused get the refusal', async () => {
+  it('that the queen takes no more of are answered with the reason, and those that are refused are given the refusal', async () => {
     const refused = { accepted: false, code: 'RATE_LIMITED', message: 'too many', hive: 'a' } as const;
     let change: ReturnType<StreamIntake['receiveChange']> = refused;
     const { wire } = wireOf({ receiveChange: () => change, receiveLoads: () => 'rate' });
@@ -164,15 +164,22 @@ describe('the messages of a stream', () => {
         counted.push(isAccepted(result));
         return result;
       },
-      receiveChange: (...given) => Promise.resolve(real.receiveChange(...given)!),
+      receiveChange: (...given) => {
+        passedOn.push(given[3]);
+        return Promise.resolve(real.receiveChange(...given)!);
+      },
     });
+    const passedOn: unknown[] = [];
     const wire = new Wire(queen, wholeHeartbeat('a'), { intake });
     await wire.keyframe();
-    await wire.delta({ change: cpu(4) });
+    const bytes = wire.deltaBytes({ change: cpu(4) });
+    await wire.stream.receive(bytes);
     await wire.load((set) => set('worker', 1, 'serving.running', 9));
     await wire.delta({ index: 9 });
     await wire.delta();
     expect(counted).toEqual([true, true, false, false]);
+    // As they came, for the other queens.
+    expect(passedOn).toEqual([{ stream: 'wire', bytes }]);
     expect(queen.workersOf('a')[0]?.cpuPercent).toBe(4);
   });
 
@@ -240,6 +247,27 @@ describe('the text of a delta', () => {
     expect(cpuNow()).toEqual([5, 87.25, 87.25]);
     expect(queen.gpus({}).items.map(({ name }) => name)).toEqual(['NVIDIA L4', 'NVIDIA L4']);
     expect(queen.audit()).toEqual([]);
+  });
+
+  it.each([
+    ['a GPU', { gpus: [[1, gpu]] }, 'gpu', 1, 'powerWatts'],
+    ['a worker', { workers: [[1, worker]] }, 'worker', 1, 'cpuPercent'],
+    ['the first of what a worker holds', { workers: [[1, worker]] }, 'held', 0, 'utilizationPercent'],
+    ['the last of what a worker holds', { workers: [[1, worker]] }, 'held', 1, 'utilizationPercent'],
+  ] as const)('and numbers of %s are not both of one row: no hive sends that', async (_, text, type, at, column) => {
+    const { queen, wire } = wireOf();
+    await wire.keyframe();
+    const before = answersOf(queen);
+    const change: Change = (set) => {
+      set('head', 0, 'host.load1', 9);
+      set(type, at, column, 33);
+    };
+    expect(await wire.delta({ text, change })).toEqual(lost('malformed'));
+    expect(answersOf(queen)).toEqual(before);
+    // What the delta before has changed is not of this one.
+    await wire.keyframe(1, { ...wire.heartbeat, seq: 5 });
+    await wire.delta({ change });
+    expect(await wire.delta({ text, change: (set) => set('head', 0, 'host.load1', 8) })).toMatchObject(ack(2));
   });
 
   it('takes the places of rows, beside numbers of others; the next delta goes on from both', async () => {
@@ -347,16 +375,14 @@ describe('what deltas refer to', () => {
 
   it('is nothing where another heartbeat was taken in since', async () => {
     const { wire, queen, heartbeat } = wireOf({
-      receive: (body, from, hooks) => {
-        const outcome = intakeOf(queen).receive(body, from, {
+      receive: (body, from, hooks) =>
+        intakeOf(queen).receive(body, from, {
           ...hooks,
           taken: (...given) => {
             queen.heartbeat({ ...copyOf(heartbeat), seq: 8 });
             hooks.taken(...given);
           },
-        });
-        return outcome;
-      },
+        }),
     });
     expect(await wire.keyframe()).toMatchObject(ack(0, { deltas: false }));
     expect(wire.stream.hive).toBeNull();
