@@ -175,6 +175,13 @@ describe('for which models it may be asked', () => {
     expect(asked).toEqual(['http a /version', 'http a /health', 'http a /v1/models']);
   });
 
+  it('only where that is wanted', async () => {
+    const { asker, asked } = asking({ '/version': version, '/health': 200, '/v1/models': models });
+    const server: Server = { engine: 'vllm', held: true, addresses: [{ host: 'a', port: 1 }] };
+    expect(await examine(asker, server, unasked, new AbortController().signal)).toEqual(found());
+    expect(asked).toEqual(['http a /version', 'http a /health']);
+  });
+
   it.each<[string, Said]>([
     ['says something else', 500],
     ['ends the connection', failed('ECONNREFUSED')],
@@ -207,6 +214,12 @@ describe('a server that expects TLS', () => {
     });
     expect(await run()).toEqual(found({ scheme: 'https' }));
     expect(asked).toEqual(['http a /version', 'tls a', 'https a /version', 'https a /health']);
+  });
+
+  it('now, where it was one without before', async () => {
+    const { run, asked } = asking({ 'http a /health': failed('ECONNRESET'), 'tls a': 200, 'https a /health': 200 });
+    expect(await run({}, isOwn)).toEqual(found({ scheme: 'https' }));
+    expect(asked).toEqual(['http a /health', 'tls a', 'https a /health']);
   });
 
   it('is not one that ends the connection and offers none, or refuses', async () => {
@@ -317,6 +330,31 @@ describe('a check', () => {
     expect(asked).toEqual(['http a /version', 'https a /version', 'https a /health']);
     const nothing = await run({}, unasked, false, stop.signal);
     expect(nothing).toMatchObject({ scheme: 'https', reason: 'timeout', silent: true });
+  });
+
+  it('whose time is over once the server has shown that it wants TLS goes on from that', async () => {
+    const stop = new AbortController();
+    const { asker, run } = asking({});
+    asker.get = async (scheme) => {
+      if (scheme === 'http') throw failed('NOT_HTTP');
+      stop.abort(late);
+      throw late;
+    };
+    asker.offersTls = async () => true;
+    expect(await run({}, unasked, false, stop.signal)).toEqual(
+      found({ scheme: 'https', own: null, ready: false, reason: 'timeout', silent: true }),
+    );
+  });
+
+  it('of no known engine whose time is over says that it is silent', async () => {
+    const stop = new AbortController();
+    const { asker, run } = asking({});
+    asker.offersTls = async () => {
+      stop.abort(late);
+      throw late;
+    };
+    const expected = { ...unasked, reason: 'timeout', unclear: 'serverUnknown', silent: true };
+    expect(await run({ engine: null }, unasked, false, stop.signal)).toEqual(expected);
   });
 
   it('whose time is over before anything was answered has learned nothing', async () => {
