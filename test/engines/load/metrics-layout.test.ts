@@ -86,6 +86,13 @@ describe('a family where the page before had it', () => {
     expect(grown(-5)).toEqual([]);
   });
 
+  it('and is now far before where it stood, though its next sample is near: all of them', () => {
+    const layout = new PageLayout();
+    const sample = (rank: number) => `a{r="${rank}",x="${'y'.repeat(600)}"} ${rank}\n`;
+    for (const lines of [500, 400, 500, 410])
+      expect(values(`${filler(lines)}${sample(1)}${sample(2)}`, 'a', layout)).toEqual([1, 2]);
+  });
+
   it('that went is not there, and there again when it comes back', () => {
     const layout = new PageLayout();
     const found = ['a 1\nb 2\n', 'b 2\nc 3\n', 'b 2\na 5\nc 3\n'].map((text) => values(text, 'a', layout));
@@ -185,14 +192,36 @@ describe('what a page costs', () => {
     expect(read('b')).toEqual([[3], []]);
   });
 
-  it('is one where a family went, and none while it is not looked for', () => {
+  it('is none for a family that went, while it is not looked for, and one near for what is behind', () => {
     const layout = known();
     const without = first.replace('b 3\n', '');
+    const places = ['b 3', 'c 4'].map((line) => first.indexOf(`\n${line}`) + 1 - 512) as [number, number];
     const read = searched(without, layout);
-    expect(read('b')[0]).toEqual([]);
+    expect(read('b')).toEqual([[], [places[0], 0]]);
+    expect(read('c')).toEqual([[4], [places[1]]]);
     const next = searched(without, layout);
     expect(next('b')).toEqual([[], []]);
-    expect(next('c')[0]).toEqual([4]);
+    expect(next('c')).toEqual([[4], []]);
+  });
+
+  it('is one for a family that comes anew, which says nothing of where the others stand', () => {
+    const read = searched(`${'d 5\n'}${first}`, known());
+    expect(read('d')).toEqual([[5], []]);
+    expect(read('a')).toEqual([[1, 2], [2488]]);
+    expect(read('b')).toEqual([[3], []]);
+  });
+
+  it('is none for what is behind a family that moved from the very beginning or to it', () => {
+    const layout = new PageLayout();
+    const two = 'a 1\nb 2\n';
+    for (const [text, searches] of [
+      [two, [[], [0]]],
+      [`${filler(600)}${two}`, [[0], []]],
+      [two, [[88], []]],
+    ] as const) {
+      const read = searched(text, layout);
+      expect([read('a')[1], read('b')[1]]).toEqual(searches);
+    }
   });
 
   it('is no search for what stands at its very beginning', () => {
@@ -260,7 +289,7 @@ describe('labels that the page before had', () => {
     const [x] = page('a{x="12"} 1\n').samples('a');
     expect(x && labelOf(x, 'x')).toBe('12');
     const layout = new PageLayout();
-    for (const inner of ['x="12"', 'x="13"', 'y="13"', 'y="1"', 'y="13"', 'y="131"', 'y="13",z="1"', ''])
+    for (const inner of ['x="12"', 'x="13"', 'y="13"', 'y="1"', 'y="13"', 'y="13",z="1"', 'y="131"', ''])
       for (let i = 0; i < 2; i += 1) {
         const [sample] = page(`a{${inner}} 1\n`, layout).samples('a');
         const said = ['x', 'y', 'z'].flatMap((name) => {

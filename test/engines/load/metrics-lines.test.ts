@@ -46,6 +46,8 @@ describe('a value', () => {
     ['0x10', null],
     ['1_000', null],
     ['12a', null],
+    ['12a0', null],
+    ['12e0', 12],
     ['a12', null],
     ['1 2a', 1],
     ['--1', null],
@@ -84,6 +86,7 @@ describe('a line', () => {
     ['a{x="1} 1', []],
     ['a{x="\\"} 1', []],
     ['a{x="1"}', []],
+    ['a{ 5', []],
     ['a', []],
     ['aa 1', []],
     ['ba 1', []],
@@ -105,6 +108,8 @@ describe('a line', () => {
     expect(values('x_total 1\ny 1\nx 2\n', 'x')).toEqual([2]);
     expect(values('\nx_total 1\ny 1\nx 2\n', 'x')).toEqual([2]);
     expect(values('\nx 2\n', 'x')).toEqual([2]);
+    expect(values('x_sum 1\nx_max 9\nx_sum{a="1"} 2\n', 'x_sum')).toEqual([1, 2]);
+    expect(values('7 8\nx{ 5\nx 2\n', 'x')).toEqual([2]);
     expect(values('x_count_total 1\nx_count_y 2\nx_count_total 3\n', 'x_count_total')).toEqual([1]);
   });
 
