@@ -1,5 +1,13 @@
-import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type OnReadOpts, type Server, type Socket } from 'node:net';
+import { getEventListeners, once } from 'node:events';
+import {
+  type AddressInfo,
+  connect,
+  createServer,
+  type OnReadOpts,
+  type Server,
+  type Socket,
+  setDefaultAutoSelectFamily,
+} from 'node:net';
 import { createServer as createTls } from 'node:tls';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import {
@@ -274,6 +282,29 @@ describe('whether a server offers TLS', () => {
     await expect(asked).rejects.toBe(why);
     await expect.poll(() => [...sockets].every(({ destroyed }) => destroyed)).toBe(true);
   });
+});
+
+describe('a signal that many questions share', () => {
+  it('is left without a listener by each', async () => {
+    const { signal } = new AbortController();
+    const { address } = await serve(answering(ok('[1]')));
+    const made = asker();
+    const offers = await serve(() => undefined, 'tls');
+    await made.get('http', address, '/', signal);
+    await expect(
+      made.get('http', address, '/', signal, { connect: () => Promise.reject(new Error('no')) }),
+    ).rejects.toThrow();
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+    expect(await made.offersTls(offers.address, signal)).toBe(true);
+    await expect.poll(() => getEventListeners(signal, 'abort')).toEqual([]);
+  });
+});
+
+it('localhost is a loopback address also where connections try one address alone', async () => {
+  setDefaultAutoSelectFamily(false);
+  onTestFinished(() => setDefaultAutoSelectFamily(true));
+  const { address } = await serve(answering(ok('[1]')));
+  expect(await get({ host: 'localhost', port: address.port })).toEqual({ status: 200, json: [1] });
 });
 
 describe('the statuses of many', () => {

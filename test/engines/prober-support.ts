@@ -1,13 +1,13 @@
-import { afterEach } from 'vitest';
+import { onTestFinished } from 'vitest';
 import type { Answer } from '../../lib/engines/answer.js';
-import type { Asker } from '../../lib/engines/ask.js';
+import type { Asker, Ways } from '../../lib/engines/ask.js';
 import { type Candidate, Prober, type ProbeTarget } from '../../lib/engines/prober.js';
 
-/** Closed after each test. */
-export const opened: { close: () => unknown }[] = [];
-afterEach(async () => {
-  for (const thing of opened.splice(0)) await thing.close();
-});
+/** Closes it after the test. */
+export const closing = (thing: { close: () => unknown }): void =>
+  onTestFinished(async () => {
+    await thing.close();
+  });
 
 export const target = (over: Partial<ProbeTarget> = {}): ProbeTarget => ({
   id: 'llm/8080',
@@ -25,6 +25,7 @@ export const target = (over: Partial<ProbeTarget> = {}): ProbeTarget => ({
 export interface Asked {
   readonly url: string;
   readonly signal: AbortSignal;
+  readonly ways: Ways | undefined;
   readonly answer: (what: number | Error | Answer) => void;
 }
 
@@ -32,26 +33,27 @@ export interface Asked {
 export function controlled(random = (): number => 0.5, statuses: Asker['statuses'] = null) {
   const asked: Asked[] = [];
   const clock = { ms: 0 };
-  const question = <T>(url: string, signal: AbortSignal, of: (answer: Answer) => T) =>
+  const question = <T>(url: string, signal: AbortSignal, of: (answer: Answer) => T, ways?: Ways) =>
     new Promise<T>((resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason));
       const answer: Asked['answer'] = (what) =>
         what instanceof Error
           ? reject(what)
           : resolve(of(typeof what === 'number' ? { status: what, json: null } : what));
-      asked.push({ url, signal, answer });
+      asked.push({ url, signal, ways, answer });
     });
   const prober = new Prober({
     now: () => clock.ms,
     random,
     timeoutMs: 60_000,
     asker: {
-      get: (scheme, { host, port }, path, signal) => question(`${scheme}://${host}:${port}${path}`, signal, (a) => a),
+      get: (scheme, { host, port }, path, signal, ways) =>
+        question(`${scheme}://${host}:${port}${path}`, signal, (a) => a, ways),
       offersTls: ({ host, port }, signal) => question(`tls ${host}:${port}`, signal, ({ status }) => status === 200),
       statuses,
     },
   });
-  opened.push(prober);
+  closing(prober);
   const settle = () => new Promise((resolve) => setImmediate(resolve));
   const answerLast = async (what: number | Error | Answer) => {
     asked.at(-1)?.answer(what);

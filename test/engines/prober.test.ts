@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Prober, type ProbeTarget } from '../../lib/engines/prober.js';
 import { waitFor } from '../harness/wait.js';
-import { type Asked, controlled, ofServers, opened, target, vllm } from './prober-support.js';
+import { type Asked, closing, controlled, ofServers, target, vllm } from './prober-support.js';
 
 describe('the operator’s URL', () => {
   it('is asked each second until it is ready, then each ten', async () => {
@@ -156,7 +156,7 @@ describe('a worker’s own servers', () => {
 async function serve(handler: Parameters<typeof createServer>[1]): Promise<{ server: Server; url: URL; port: number }> {
   const server = createServer(handler as never);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  opened.push({
+  closing({
     close: () => {
       server.closeAllConnections();
       server.close();
@@ -316,7 +316,7 @@ describe('real servers', () => {
       response.writeHead(status, { location: '/elsewhere' }).end('x'.repeat(100_000));
     });
     const prober = new Prober({ intervalMs: 10, settledIntervalMs: 10, aloneIntervalMs: 10 });
-    opened.push(prober);
+    closing(prober);
     const ask = () => {
       prober.update([target({ readyUrl: url })]);
       return prober;
@@ -340,7 +340,7 @@ describe('real servers', () => {
       if (!silent) response.end();
     });
     const prober = new Prober({ intervalMs: 5, settledIntervalMs: 5, aloneIntervalMs: 5, timeoutMs: 60 });
-    opened.push(prober);
+    closing(prober);
     const ask = () => {
       prober.update([target({ readyUrl: url, working })]);
       return prober;

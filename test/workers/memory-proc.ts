@@ -1,5 +1,7 @@
+import { onTestFinished } from 'vitest';
+import { ProcessTable } from '../../lib/workers/process-table.js';
 import { ManualClock } from '../harness/manual-clock.js';
-import { MemoryTree } from '../io/fake-files.js';
+import { type FakeReader, MemoryTree } from '../io/fake-files.js';
 
 export interface MemoryProcess {
   readonly pid: number;
@@ -53,4 +55,16 @@ export class MemoryProc {
     this.#lastPid = Math.max(this.#lastPid, pid);
     this.write('loadavg', `0.00 0.00 0.00 1/1 ${this.#lastPid}\n`);
   }
+}
+
+/** A table of its processes. */
+export function prepared(
+  options: { settleMs?: number; verifyMs?: number; cgroupPrefix?: string; markerVariable?: string } = {},
+) {
+  const host = new MemoryProc();
+  const { clock, procRoot, openFiles } = host;
+  const opened: FakeReader[] = host.tree.readers;
+  const table = new ProcessTable({ procRoot, openFiles, clock, ...options });
+  onTestFinished(() => table.close());
+  return { host, clock, opened, table };
 }

@@ -1,21 +1,9 @@
 import { constants } from 'node:os';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { ProcessTable } from '../../lib/workers/process-table.js';
+import { describe, expect, it } from 'vitest';
 import type { FakeReader } from '../io/fake-files.js';
-import { MemoryProc } from './memory-proc.js';
+import { prepared } from './memory-proc.js';
 
-const { EACCES, EIO, EPERM, ESRCH } = constants.errno;
-
-function prepared(
-  options: { settleMs?: number; verifyMs?: number; cgroupPrefix?: string; markerVariable?: string } = {},
-) {
-  const host = new MemoryProc();
-  const { clock, procRoot, openFiles } = host;
-  const opened: FakeReader[] = host.tree.readers;
-  const table = new ProcessTable({ procRoot, openFiles, clock, ...options });
-  onTestFinished(() => table.close());
-  return { host, clock, opened, table };
-}
+const { EIO } = constants.errno;
 
 describe('process table', () => {
   it('knows cgroup, command line and engine of each process, and forgets those that ended', async () => {
@@ -370,44 +358,3 @@ describe('a process that has settled', () => {
     expect(table.get(10)?.engine).toBe('vllm');
   });
 });
-
-it('a hang is of one process or of all of /proc, whatever the length of its number, and says so', async () => {
-  const { host, table, clock } = prepared();
-  const hung = ['7/stat', '42/cgroup', '123/cmdline'].map((path) => `${host.procRoot}/${path}`);
-  for (const pid of [7, 42, 123]) host.process({ pid, argv: ['a'], cgroup: '/w' });
-  for (const path of hung) host.tree.hangs.add(path);
-  const scan = table.scan();
-  await clock.advance(20_000);
-  await scan;
-  expect(table.faults().map(({ source, code, message }) => [source, code, message.split(' ')[1]])).toEqual(
-    hung.map((path) => ['proc', 'PROCESS_WEDGED', path]),
-  );
-  host.tree.hangs.clear();
-  await clock.advance(0);
-  host.hang('/loadavg');
-  const next = table.scan();
-  await clock.advance(9000);
-  await next;
-  expect(table.faults()).toMatchObject([{ source: 'proc', code: 'PROC_STALLED' }]);
-});
-
-it.each([
-  ['ESRCH', ESRCH, true],
-  ['EPERM', EPERM, true],
-  ['EACCES', EACCES, true],
-  ['EIO', EIO, false],
-] as const)(
-  '%s: whether /proc hides a process is what it says, and no other failure',
-  async (_name, errno, isDenied) => {
-    const { host, table } = prepared();
-    host.process({ pid: 10, argv: ['vllm', 'serve', 'm'], cgroup: '/w' });
-    await table.scan();
-    host.tree.errors.set('/proc/10/stat', errno);
-    await table.scan();
-    expect([table.get(10), table.denied(10), [...table.engines()]]).toEqual([null, isDenied, []]);
-    host.tree.errors.clear();
-    table.want(10);
-    await table.scan();
-    expect([table.get(10)?.engine, table.denied(10)]).toEqual(['vllm', false]);
-  },
-);

@@ -97,59 +97,6 @@ describe('a page of metrics', () => {
     );
   });
 
-  it('finds a family that comes anew at once where the page has grown, and on the tenth page in any case', () => {
-    const layout = new PageLayout();
-    const newIn = (text: string) => sumOf(new MetricsPage(Buffer.from(text), layout).samples('new'));
-    const before = 'first 123456789\nother 1\n';
-    expect(newIn(before)).toBeNull();
-    expect(newIn(`${before}new 7\n`)).toBe(7);
-    expect(newIn(`new 8\n${before}`)).toBe(8);
-    expect(newIn(before)).toBeNull();
-    const late = Array.from({ length: 10 }, () => newIn('first 1\nother 1\nnew 9\n'));
-    expect(late).toEqual([...Array(9).fill(null), 9]);
-  });
-
-  it('gives all samples where another one stands first in the place of what stood there', () => {
-    const layout = new PageLayout();
-    const [comment, zero, one] = ['# comment.\n', 'a{r="0"} 1\n', 'a{r="1"} 2\n'];
-    for (const lines of [
-      [comment, one],
-      [zero, one],
-      [comment, zero, one],
-      [zero, one],
-    ]) {
-      const samples = new MetricsPage(Buffer.from(lines.join('')), layout).samples('a');
-      expect(samples).toHaveLength(lines.filter((line) => line !== comment).length);
-    }
-  });
-
-  it('gives each sample the labels it has now, whatever those of the page before looked like', () => {
-    const layout = new PageLayout();
-    for (const model of ['a', 'b', 'ab', 'Ã©', 'é', 'é"}', '\ufffd', 'x'.repeat(600), 'x'.repeat(600), 'a']) {
-      const text = `m{model="${escaped(model)}",rank="0"} 1\nm{model="${escaped(model)}",rank="1"} 2\n`;
-      const samples = new MetricsPage(Buffer.from(text), layout).samples('m');
-      expect(samples.map((sample) => labelOf(sample, 'model'))).toEqual([model, model]);
-      expect(samples.map((sample) => labelOf(sample, 'rank'))).toEqual(['0', '1']);
-      expect(samples.map((sample) => labelOf(sample, 'none'))).toEqual([null, null]);
-    }
-  });
-
-  it('gives the sums and counts of all ranks of a histogram, which take turns with its buckets', () => {
-    const rank = (i: number) =>
-      ['0.1', '+Inf'].map((le) => `h_bucket{rank="${i}",le="${le}"} ${i}\n`).join('') +
-      `h_count{rank="${i}"} ${i + 1}.0\nh_sum{rank="${i}"} 0.5\n`;
-    const layout = new PageLayout();
-    for (const ranks of [
-      [0, 1, 2],
-      [1, 2],
-      [0, 1, 2, 3],
-    ]) {
-      const page = new MetricsPage(Buffer.from(`# TYPE h histogram\n${ranks.map(rank).join('')}other 1\n`), layout);
-      expect(page.samples('h_count').map(({ value }) => value)).toEqual(ranks.map((i) => i + 1));
-      expect(sumOf(page.samples('h_sum'))).toBe(ranks.length / 2);
-    }
-  });
-
   it('of any bytes throws nothing, and gives finite numbers', () => {
     const pieces = fc.constantFrom(
       ...'a a{ a{x=" a{x="\\ } " \n # 1 1e9 _total{ a_total 7 \0 \u00ff'.split(' '),
