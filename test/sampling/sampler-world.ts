@@ -127,7 +127,7 @@ export class SamplerWorld {
         return self.generation;
       },
       all: () => this.table.values(),
-      get: (pid: number) => this.table.get(pid),
+      get: (pid: number) => this.table.get(pid) ?? null,
       find: (pid: number, startTicks: number) => {
         const known = this.table.get(pid);
         return known?.startTicks === startTicks ? known : null;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { rowFlags, stalledFlag } from '../../lib/native/layout.js';
-import { World } from './endpoints-world.js';
+import { socket, World } from './endpoints-world.js';
 import { SamplerWorld } from './sampler-world.js';
 import { record } from './worker-support.js';
 
@@ -35,6 +35,24 @@ describe('what is watched', () => {
     world.set = { ...world.set, watched: [{ ...a!, name: 'box' }] };
     expect(world.tick().workers.map(({ name }) => name)).toEqual(['box']);
     expect(world.asked).toEqual(['+/cg/llm/a']);
+  });
+
+  it('has its processes, also where another one goes as it comes', () => {
+    const world = new SamplerWorld();
+    const [a] = world.watch('a');
+    world.has('/llm/b', [[21, 1000]]);
+    world.tick();
+    world.set = { ...world.set, watched: [{ ...a!, id: 'llm/b', path: '/llm/b', directory: '/cg/llm/b' }] };
+    world.tick();
+    expect(world.targets.at(-1)).toMatchObject([{ id: 'llm/b', processes: [{ pid: 21 }] }]);
+  });
+
+  it('without a reader of cgroups has no slot', () => {
+    const world = new SamplerWorld({ reader: null, trees: null });
+    world.watch('a');
+    expect([world.sampler.sampleWorkers(), world.tick().workers, world.asked]).toEqual([[], [], []]);
+    world.set = { ...world.set, watched: [] };
+    expect(world.tick().workers).toEqual([]);
   });
 
   it('is forgotten at once where it is not any more, with what it did', () => {
@@ -104,17 +122,32 @@ describe('a pass', () => {
     expect(world.sampler.sampleWorkers()).toHaveLength(1);
   });
 
+  it('a tree has no row of a cgroup, and a cgroup none of a tree', () => {
+    const world = new SamplerWorld();
+    world.watch('a');
+    world.watchAs({ path: 'tree 7', id: 'processes/vllm-7', scope: 'processes', directory: null });
+    world.tree('/llm/a', { memoryCurrentBytes: 9 });
+    const { workers } = world.tick();
+    expect(workers.map(({ id, memoryBytes }) => [id, memoryBytes])).toEqual([['llm/a', null]]);
+    const without = new SamplerWorld({ trees: null });
+    without.watch('a');
+    without.watchAs({ path: 'tree 7', id: 'processes/vllm-7', scope: 'processes', directory: null });
+    expect(ids(without.tick().workers)).toEqual(['llm/a']);
+  });
+
   it('a tree that was not read again since is what it was', () => {
     const world = new SamplerWorld();
+    world.watch('a');
     world.watchAs({ path: 'tree 7', id: 'processes/vllm-7', scope: 'processes', directory: null });
     world.tree('tree 7', { usageUsec: 1e6 });
     world.tick();
     world.tree('tree 7', { usageUsec: 1.5e6 });
-    expect(world.tick().workers[0]?.cpuPercent).toBe(50);
-    expect(world.tick().workers[0]?.cpuPercent).toBe(50);
+    const tree = () => world.tick().workers.map(({ id, cpuPercent }) => [id, cpuPercent])[1];
+    expect(tree()).toEqual(['processes/vllm-7', 50]);
+    expect(tree()).toEqual(['processes/vllm-7', 50]);
     world.trees.clear();
     world.treePass = { startedMs: world.nowMs, durationMs: 1, rows: new Map() };
-    expect(world.tick().workers).toEqual([]);
+    expect(tree()).toBeUndefined();
   });
 
   it('a read that hangs costs the worker whose it is: which one it is stays known', () => {
@@ -227,7 +260,7 @@ describe('a worker in a pass', () => {
       ['workerStarted', 'llm/a'],
       ['oomKill', 'llm/a'],
     ]);
-    expect(world.worker('llm/a')).toMatchObject({ pid: 11, oomKills: 2 });
+    expect(world.worker('llm/a')).toMatchObject({ pid: 11, oomKills: 2, startedAt: '2026-03-04T05:06:05.000Z' });
   });
 
   it('has what `run` wrote down of it, where that is of this cgroup', () => {
@@ -283,7 +316,7 @@ describe('a worker in a pass', () => {
       });
       world.watch('a');
       world.has('/llm/a', [[11, 1000]], {}, 'vllm serve org/phi');
-      sockets.sockets.set(11, [{ inode: 1, port: 8000, address: '0.0.0.0', namespace: 4001, cgroup: null } as never]);
+      sockets.sockets.set(11, [socket(1, 8000)]);
       expect(world.tick().workers[0]?.nullReasons?.ready).toBe(expected);
     }
   });
@@ -294,7 +327,7 @@ describe('a worker in a pass', () => {
     const world = new SamplerWorld({ listening: sockets.listening as never, address: '10.4.4.4' });
     world.watch('a');
     world.has('/llm/a', [[11, 1000]], {}, 'vllm serve org/phi');
-    sockets.sockets.set(11, [{ inode: 1, port: 8000, address: '0.0.0.0', namespace: 4001, cgroup: null } as never]);
+    sockets.sockets.set(11, [socket(1, 8000)]);
     world.sampler.reconcile();
     await world.sampler.lookAtSockets();
     expect([sockets.looks, sockets.updates[0]?.[0]]).toMatchObject([1, [{ pid: 11 }]]);
@@ -319,65 +352,5 @@ describe('a worker in a pass', () => {
     expect(states()[0]).toEqual(['idle', 0]);
     expect(world.targets.at(-1)?.map(({ working }) => working)).toEqual([false, false]);
     expect(world.targets.at(-2)?.map(({ working }) => working)).toEqual([true, false]);
-  });
-});
-
-describe('I/O that is summed over processes', () => {
-  const reads = (world: SamplerWorld) => world.worker('llm/a').ioReadBytesPerSecond;
-  const summing = (io = true) => {
-    const world = new SamplerWorld({ fromProc: { memory: true, io } });
-    world.watch('a');
-    world.cgroup('/llm/a').values = { ioDevices: 1, ioReadBytes: 0, ioWriteBytes: 0 };
-    return world;
-  };
-  /** Two passes with these counters of process 11, and one more beside it. */
-  const passes = (world: SamplerWorld, beside: readonly number[] = []) => {
-    for (const read of [1000, 3000]) {
-      const others = beside.map((startTicks, i) => [12 + i, startTicks, { resident: 1, read: 0 }] as const);
-      world.cgroup('/llm/a').pids = [[11, 1000, { resident: 4096, read }], ...others];
-      world.tick();
-    }
-  };
-
-  it('is what they have read, and memory what they hold', () => {
-    const world = summing();
-    passes(world);
-    expect(reads(world)).toBe(2000);
-    expect(world.worker('llm/a')).toMatchObject({ memoryBytes: 4096, memorySource: 'proc' });
-    // Not where the kernel says it itself.
-    world.cgroup('/llm/a').values = { memoryCurrentBytes: 9 };
-    world.tick();
-    expect(world.worker('llm/a')).toMatchObject({ memoryBytes: 9, memorySource: 'cgroup' });
-  });
-
-  it('one that ended while it was read is no part of it', () => {
-    const world = summing();
-    passes(world, [Number.NaN]);
-    expect(reads(world)).toBe(2000);
-  });
-
-  it('is not known where some of them are in cgroups below, or hidden', () => {
-    const below = summing();
-    below.runs(13, 1000, '/llm/a/container');
-    passes(below);
-    expect(reads(below)).toBe(0);
-    const hidden = summing();
-    hidden.denied.add(12);
-    passes(hidden, [Number.NaN]);
-    expect(hidden.worker('llm/a').ioReadBytesPerSecond).toBeNull();
-    expect(codes(hidden.sampler.latest()!.faults)).toContainEqual(['PROC_UNREADABLE', 'llm/a']);
-  });
-
-  it('is that of the cgroup where its controller is there, and of a tree what its reader sums', () => {
-    const world = summing(false);
-    passes(world);
-    expect(reads(world)).toBe(0);
-    const trees = new SamplerWorld({ fromProc: { memory: false, io: true } });
-    trees.watchAs({ path: 'tree 7', id: 'processes/vllm-7', scope: 'processes', directory: null });
-    for (const ioReadBytes of [1000, 4000]) {
-      trees.tree('tree 7', { ioDevices: 1, ioReadBytes, ioWriteBytes: 0, monotonicMs: trees.nowMs + 1000 });
-      trees.tick();
-    }
-    expect(trees.worker('processes/vllm-7')).toMatchObject({ ioReadBytesPerSecond: 3000, memorySource: 'proc' });
   });
 });
