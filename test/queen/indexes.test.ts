@@ -99,6 +99,7 @@ describe('where a worker is found', () => {
           });
           const { all } = queen;
           expect(setsIn(all)).toEqual(setsOf(said, labels));
+          expect(new Set(all.byModelState.keys())).toEqual(new Set(all.byModel.sets.keys()));
           expect([all.workerCount, all.gpuCount]).toEqual([said.length, 0]);
           for (const { id, model, models } of said) expect(queen.worker1(id).current).toMatchObject({ model, models });
           expect(queen.audit()).toEqual([]);
@@ -188,6 +189,9 @@ describe('a GPU that several hives claim', () => {
     const hear = (id: string, seq: number) => queen.hear(id, seq, { gpus: [gpuSample('GPU-0')] });
     const found = () => queen.all.gpu('GPU-0')?.hive.id;
     hear('a', 1);
+    queen.time.advance(20_000);
+    queen.advance();
+    expect([found(), claims(queen)]).toEqual(['a', ['a']]);
     hear('b', 1);
     hear('c', 1);
     queen.time.advance(20_000);
