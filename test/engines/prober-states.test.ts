@@ -1,39 +1,13 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { PathQuestion } from '../../lib/engines/ask.js';
 import type { ProbeTarget } from '../../lib/engines/prober.js';
-import { controlled, ofServers, target, vllm } from './prober-support.js';
+import { at, failed, id, models, ofServers, prepared, target, version, vllm } from './prober-support.js';
 
-const id = 'llm/8080';
-const version = { status: 200, json: { version: '0.11.0' } };
-const models = (...names: string[]) => ({ status: 200, json: { data: names.map((name) => ({ id: name })) } });
-const failed = (code: string) => Object.assign(new Error(`it says ${code}`), { code });
 const connect = () => Promise.reject(new Error('not here'));
 
 afterEach(() => {
   vi.useRealTimers();
 });
-
-/** A prober of one worker, at the times that the test sets. */
-function prepared(random?: () => number, statuses?: Parameters<typeof controlled>[1]) {
-  const all = controlled(random, statuses);
-  /** What was asked at that time. */
-  const tick = async (ms: number, ...targets: ProbeTarget[]): Promise<readonly string[]> => {
-    const before = all.asked.length;
-    all.clock.ms = ms;
-    all.prober.update(targets);
-    await all.settle();
-    return all.asked.slice(before).map(({ url }) => url);
-  };
-  const state = () => [all.prober.readyOf(id), all.prober.unclearOf(id), all.prober.reasonOf(id)];
-  /** Answers who it is and whether it is ready. */
-  const answerBoth = async (health: Parameters<typeof all.answerLast>[0] = 200) => {
-    await all.answerLast(version);
-    await all.answerLast(health);
-  };
-  return { ...all, tick, state, answerBoth };
-}
-
-const at = (port: number, ...paths: string[]) => paths.map((path) => `http://127.0.0.1:${port}${path}`);
 
 describe('what is said of a worker', () => {
   it('is nothing where nothing is asked of it', async () => {

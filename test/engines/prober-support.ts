@@ -70,3 +70,30 @@ export const vllm = (port: number, over: Partial<Candidate> = {}): Candidate => 
   ...over,
 });
 export const ofServers = (...servers: Candidate[]) => target({ readyUrl: null, servers });
+
+export const id = 'llm/8080';
+export const version = { status: 200, json: { version: '0.11.0' } };
+export const models = (...names: string[]) => ({ status: 200, json: { data: names.map((name) => ({ id: name })) } });
+export const failed = (code: string) => Object.assign(new Error(`it says ${code}`), { code });
+
+/** A prober of one worker, at the times that the test sets. */
+export function prepared(random?: () => number, statuses?: Parameters<typeof controlled>[1]) {
+  const all = controlled(random, statuses);
+  /** What was asked at that time. */
+  const tick = async (ms: number, ...targets: ProbeTarget[]): Promise<readonly string[]> => {
+    const before = all.asked.length;
+    all.clock.ms = ms;
+    all.prober.update(targets);
+    await all.settle();
+    return all.asked.slice(before).map(({ url }) => url);
+  };
+  const state = () => [all.prober.readyOf(id), all.prober.unclearOf(id), all.prober.reasonOf(id)];
+  /** Answers who it is and whether it is ready. */
+  const answerBoth = async (health: Parameters<typeof all.answerLast>[0] = 200) => {
+    await all.answerLast(version);
+    await all.answerLast(health);
+  };
+  return { ...all, tick, state, answerBoth };
+}
+
+export const at = (port: number, ...paths: string[]) => paths.map((path) => `http://127.0.0.1:${port}${path}`);
