@@ -243,8 +243,10 @@ export function forgetGpu(indexes: Indexes, history: HistoryStore, gpu: GpuRecor
 export function takeFigures({ sums, gpuOrder, workerOrder }: HiveRecord, routing: RequestRouting, nowMs: number): void {
   sums.clearGpus();
   sums.clearWorkers();
-  for (const { sample } of gpuOrder) sums.addGpu(sample.parentUuid, sample.utilizationPercent, sample.powerWatts);
+  for (const { sample, unseenSinceMs } of gpuOrder)
+    if (unseenSinceMs === null) sums.addGpu(sample.parentUuid, sample.utilizationPercent, sample.powerWatts);
   for (const worker of workerOrder) {
+    if (worker.unseenSinceMs !== null) continue;
     const serving = worker.sample.serving ?? null;
     sums.addWorker(serving?.generationTokensPerSecond ?? null);
     routing.observe(worker, serving, nowMs);

@@ -5,7 +5,7 @@ import { type Delta, mergeGpus, mergeHive, mergeWorkers, takeFigures } from '../
 import type { HiveRecord } from '../../lib/queen/records.js';
 import { hashText } from '../../lib/queen/request-cost.js';
 import { servingOf } from '../harness/heartbeats.js';
-import { bareHeartbeat, gpuSample, type HeartbeatFields, onGpu, TestQueen, workerSample } from './heartbeats.js';
+import { bareHeartbeat, gib, gpuSample, type HeartbeatFields, onGpu, TestQueen, workerSample } from './heartbeats.js';
 
 /** Its rows can be merged one list at a time. */
 class Queen extends TestQueen {
@@ -80,7 +80,10 @@ describe('the workers of a heartbeat', () => {
     ['one less that is named twice', [two, two], { removed: ['llm/1'], gpusChanged: true }],
     ['none', [], { removed: ['llm/1', 'llm/2'], gpusChanged: true }],
   ])('say what is different: %s', (_, workers, different) => {
-    const queen = queenWith({ workers: [one, two], gpus: [gpuSample('GPU-0'), gpuSample('GPU-1')] });
+    const queen = queenWith({
+      workers: [one, two],
+      gpus: [gpuSample('GPU-0'), gpuSample('GPU-1', { memoryTotalBytes: gib(48) })],
+    });
     expect(queen.merge(workers)).toEqual({ ...nothing, ...different });
     const { indexes } = queen.parts;
     const isX = indexes.byLabel.get(labelPair('team', 'x'))?.size ?? 0;
@@ -320,8 +323,8 @@ describe('the host of a heartbeat', () => {
     const queen = queenWith({
       gpus: [
         gpuSample('GPU-0', { utilizationPercent: 10, powerWatts: 100 }),
-        gpuSample('GPU-1', { utilizationPercent: 30, powerWatts: null }),
-        gpuSample('MIG-0', { utilizationPercent: 90, powerWatts: 900, parentUuid: 'GPU-0' }),
+        gpuSample('GPU-1', { utilizationPercent: 30, powerWatts: null, memoryTotalBytes: gib(48) }),
+        gpuSample('MIG-0', { utilizationPercent: 90, powerWatts: 900, parentUuid: 'GPU-0', memoryTotalBytes: gib(10) }),
       ],
       workers: [
         workerSample('llm/1', {

@@ -266,24 +266,28 @@ describe('rows of a stream', () => {
     expect(missing[0]).toHaveLength(6);
   });
 
-  it('that an incomplete heartbeat does not name are known still, as long as they were seen', async () => {
-    const first = wholeHeartbeat('a');
-    const { streamed, posted, known, time } = twins(first);
-    const later = copyOf({ ...first, seq: 2, workersComplete: false, workers: first.workers.slice(1) });
-    for (const queen of [streamed, posted]) queen.heartbeat(copyOf(first));
-    const wire = new Wire(streamed, copyOf(later));
-    await wire.keyframe();
-    posted.heartbeat(copyOf(later));
-    for (let seq = 3; seq < 6; seq++) {
-      time.advance(1000);
-      await wire.delta({ change: (change) => change('worker', 1, 'cpuPercent', seq) });
-      Object.assign(later.workers[1]!, { cpuPercent: seq });
-      posted.heartbeat({ ...copyOf(later), seq });
-      const [one, other] = known();
-      expect(one).toEqual(other);
-    }
-    expect(streamed.workers({}).items.map(({ id }) => id)).toEqual(['llm/0', 'llm/1', 'llm/2']);
-  });
+  it.each([0, 1, 2])(
+    'that an incomplete heartbeat does not name are known still, as long as they were seen: %i',
+    async (unseen) => {
+      const first = wholeHeartbeat('a');
+      const { streamed, posted, known, time } = twins(first);
+      const named = first.workers.filter((_, i) => i !== unseen);
+      const later = copyOf({ ...first, seq: 2, workersComplete: false, workers: named });
+      for (const queen of [streamed, posted]) queen.heartbeat(copyOf(first));
+      const wire = new Wire(streamed, copyOf(later));
+      await wire.keyframe();
+      posted.heartbeat(copyOf(later));
+      for (let seq = 3; seq < 6; seq++) {
+        time.advance(1000);
+        await wire.delta({ change: (change) => change('worker', 1, 'cpuPercent', seq) });
+        Object.assign(later.workers[1]!, { cpuPercent: seq });
+        posted.heartbeat({ ...copyOf(later), seq });
+        const [one, other] = known();
+        expect(one).toEqual(other);
+      }
+      expect(streamed.workers({}).items.map(({ id }) => id)).toEqual(['llm/0', 'llm/1', 'llm/2']);
+    },
+  );
 
   it('may be many', async () => {
     const { begin, set, known, posted } = twins({

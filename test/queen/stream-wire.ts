@@ -27,7 +27,7 @@ export const wholeHeartbeat = (id: string): Heartbeat =>
     },
     gpus: [
       gpuOf(`GPU-${id}-0`, { nvlinks: { up: 1, total: 4 } }),
-      gpuOf(`GPU-${id}-1`, { index: 1, powerWatts: null, memoryUsedBytes: 2 ** 30 }),
+      gpuOf(`GPU-${id}-1`, { index: 1, powerWatts: null, memoryTotalBytes: 48 * 2 ** 30, memoryUsedBytes: 2 ** 30 }),
     ],
     workers: [
       workerOf('llm/0', { serving: null, gpus: [] }),
