@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { rowFlags } from '../../lib/native/layout.js';
@@ -9,6 +9,7 @@ import { decode, type Row, readers, timeless } from './reader-pair.js';
 
 const place = cgroupTestBase();
 const { title, skip } = cgroupSuite('live cgroups of this machine');
+const hasPressure = existsSync('/proc/pressure/cpu');
 
 describe.skipIf(skip)(title, () => {
   let cgroups: LiveCgroups;
@@ -88,7 +89,8 @@ describe.skipIf(skip)(title, () => {
     expect(row.columns.usageUsec).toBeGreaterThanOrEqual(0);
   });
 
-  test('a file taken away (cgroup.pressure=0) costs its value, not the worker', async () => {
+  const name = 'a file taken away (cgroup.pressure=0) costs its value, not the worker';
+  test.skipIf(!hasPressure)(hasPressure ? name : `${name} (skipped: this kernel has no /proc/pressure)`, async () => {
     const pair = readers();
     const path = cgroups.make('pressureless');
     for (const reader of [pair.native, pair.files]) reader.add(path);

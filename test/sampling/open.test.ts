@@ -93,7 +93,9 @@ describe('a sampler of a machine', () => {
       const sampler = await samplerOn(host, { allGpus, readiness: false });
       return await waitFor(async () => {
         const { gpus, gpusKnown } = await sampler.sample();
-        return gpusKnown !== 'unknown' && gpus.length > 0 ? gpus.map(({ vendor }) => vendor) : null;
+        // This machine may have NVIDIA's too, or a fake driver of theirs that another test has loaded.
+        const vendors = gpus.map(({ vendor }) => vendor).filter((vendor) => vendor !== 'NVIDIA');
+        return gpusKnown !== 'unknown' && vendors.length > 0 ? vendors : null;
       });
     };
     expect(await seen(false)).toEqual(['AMD']);
