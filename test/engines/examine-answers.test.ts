@@ -301,6 +301,12 @@ describe('a server at which nobody answers', () => {
   });
 });
 
+/** What is asked gets no answer before the time of the check is over. */
+function endLate(stop: AbortController): never {
+  stop.abort(late);
+  throw late;
+}
+
 describe('a check', () => {
   it('that nobody waits for ends with the reason', async () => {
     const stop = new AbortController();
@@ -320,8 +326,7 @@ describe('a check', () => {
       asked.push(`${scheme} ${host} ${path}`);
       if (scheme === 'http') throw failed('ECONNRESET');
       if (path === '/version') return version;
-      stop.abort(late);
-      throw late;
+      return endLate(stop);
     };
     asker.offersTls = async () => true;
     expect(await run({ addresses: both }, unasked, false, stop.signal)).toEqual(
@@ -337,8 +342,7 @@ describe('a check', () => {
     const { asker, run } = asking({});
     asker.get = async (scheme) => {
       if (scheme === 'http') throw failed('NOT_HTTP');
-      stop.abort(late);
-      throw late;
+      return endLate(stop);
     };
     asker.offersTls = async () => true;
     expect(await run({}, unasked, false, stop.signal)).toEqual(
@@ -349,10 +353,7 @@ describe('a check', () => {
   it('of no known engine whose time is over says that it is silent', async () => {
     const stop = new AbortController();
     const { asker, run } = asking({});
-    asker.offersTls = async () => {
-      stop.abort(late);
-      throw late;
-    };
+    asker.offersTls = async () => endLate(stop);
     const expected = { ...unasked, reason: 'timeout', unclear: 'serverUnknown', silent: true };
     expect(await run({ engine: null }, unasked, false, stop.signal)).toEqual(expected);
   });
@@ -360,10 +361,7 @@ describe('a check', () => {
   it('whose time is over before anything was answered has learned nothing', async () => {
     const stop = new AbortController();
     const { asker, run } = asking({});
-    asker.get = async () => {
-      stop.abort(late);
-      throw late;
-    };
+    asker.get = async () => endLate(stop);
     const expected = { ...unasked, ready: false, unclear: null, reason: 'timeout', silent: true };
     expect(await run({}, unasked, false, stop.signal)).toEqual(expected);
   });

@@ -30,7 +30,7 @@ const run = (tests) =>
 /** Warnings are not what a fault is noticed by, and the addon is built often. */
 const flags = { CXXFLAGS: '-O1 -Wno-error' };
 
-/** What is older than its sources. A fault has to compile. */
+/** Runs what builds; that it fails is an error: a fault has to compile. */
 function build(command, args, cwd, env = process.env) {
   const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8', env });
   if (status !== 0) throw new Error(`${[command, ...args].join(' ')} fails:\n${stdout}${stderr}`);
