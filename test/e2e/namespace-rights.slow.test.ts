@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { cgroupSuite, createCgroupTree } from '../harness/cgroups.js';
 import { vllm } from '../harness/fake-engines.js';
+import { freePorts } from '../harness/free-ports.js';
 import { useHarness } from '../harness/harness.js';
 import { createOtherHost } from '../harness/network.js';
 import { ProcessTrees } from '../harness/process-tree.js';
@@ -33,7 +34,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
     const host = createOtherHost(harness());
     const trees = await ProcessTrees.open(harness());
     // The host's server is ready, the container's at the same address and port is not: its answer would be seen.
-    const [port, other] = [18_734, 18_735];
+    const [port, other] = await freePorts(2);
     const here = run(`vllm serve a --port ${port}`, on(`0.0.0.0:${port}`, vllm('a')));
     const inside = run(`vllm serve b --port ${port}`, on(`0.0.0.0:${port}`, vllm('b', 'unhealthy')));
     const proxy = `docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port ${other} -container-ip ${host.address} -container-port ${port}`;

@@ -3,6 +3,7 @@ import type { History, WorkerView } from '../../lib/contract/api.js';
 import { killAll } from '../../lib/launch/cgroup-tree.js';
 import { cgroupSuite, createCgroupTree } from '../harness/cgroups.js';
 import { llamaServer, vllm, webApplication } from '../harness/fake-engines.js';
+import { freePorts } from '../harness/free-ports.js';
 import { getJson, useHarness } from '../harness/harness.js';
 import { createOtherHost } from '../harness/network.js';
 import { type FakeProcess, ProcessTrees, type TreeOptions } from '../harness/process-tree.js';
@@ -10,9 +11,6 @@ import { waitFor } from '../harness/wait.js';
 import { on, run } from './trees/row.js';
 
 const suite = cgroupSuite('who serves what, where, as `up` and `best` say it');
-const [port, other, six, tls, named, elsewhere, nestedA, nestedB] = [
-  18_750, 18_751, 18_752, 18_753, 18_754, 18_755, 18_756, 18_757,
-];
 const pod = 'kubepods.slice/kubepods-pod11111111_2222_3333_4444_555555555555.slice/cri-containerd-';
 
 interface Best {
@@ -40,6 +38,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
   test('best gives the address of the model that was asked for, and of none that does not serve it', async () => {
     const host = createOtherHost(harness());
     const { here, address: inside } = host;
+    const [port, other, six, tls, named, elsewhere] = await freePorts(6);
     const { trees, all, best } = await start(
       {
         'hivepulse.slice/llm/host': [run(`vllm serve a --port ${port}`, on(`0.0.0.0:${port}`, vllm('a')))],
@@ -94,6 +93,7 @@ describe.skipIf(suite.skip)(suite.title, () => {
 
   test('of nested containers with equal units one is removed: id, start and history of the other stay', async () => {
     const of = (digit: string): string => `system.slice/docker-${digit.repeat(64)}.scope/system.slice/vllm.service`;
+    const [nestedA, nestedB] = await freePorts(2);
     const { cgroups, url, all } = await start(
       {
         [of('a')]: [run(`vllm serve a --port ${nestedA}`, on(`0.0.0.0:${nestedA}`, vllm('a')))],

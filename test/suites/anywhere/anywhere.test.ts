@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { HiveView, WorkerView } from '../../../lib/contract/api.js';
 import { on, run } from '../../e2e/trees/row.js';
 import { vllm } from '../../harness/fake-engines.js';
+import { freePorts } from '../../harness/free-ports.js';
 import { getJson, type Harness, useHarness } from '../../harness/harness.js';
 import { ProcessTrees } from '../../harness/process-tree.js';
 import { waitFor } from '../../harness/wait.js';
@@ -11,8 +12,6 @@ import { bear, heldBytes, script } from './load.js';
 import { nobody, openPlace, placeProblem, type Who } from './place.js';
 
 const wanted = { cpus: 1.5, memoryBytes: 2 * 2 ** 30 };
-const ports = [18_744, 18_745];
-const hivePort = 18_746;
 
 /** A daemon that forked twice, and its parent; neither ends at SIGTERM. */
 const stubborn = (token: string) =>
@@ -35,6 +34,7 @@ describe.each(places)('a container with a read-only cgroup tree, $title', ({ who
       const open = () => ownDirectory(harness(), who);
       const { under } = place;
       const inside = ['--runtime-dir', open()];
+      const [hivePort, ...ports] = await freePorts(3);
       const trees = await ProcessTrees.open(harness());
       for (const port of ports) {
         const engine = run(`vllm serve here-${port} --port ${port}`, on(`127.0.0.1:${port}`, vllm(`here-${port}`)));
