@@ -22,13 +22,25 @@ function disk(harness: Harness): string {
   return path;
 }
 
+function fill(path: string): void {
+  spawnSync('dd', ['if=/dev/zero', `of=${join(path, 'filler')}`, 'bs=4k', 'count=64']);
+}
+
+/** As soon as nothing has a file there open for writing: until then the kernel says that it is busy. */
+async function becomesReadOnly(path: string): Promise<void> {
+  const remounted = () => spawnSync('mount', ['-o', 'remount,ro', path]).status === 0;
+  await waitFor(remounted, { timeoutMs: 20_000, what: `${path} to become read-only` });
+}
+
 const saved = (path: string): number => {
   const file = join(path, 'reservations.json');
   if (!existsSync(file)) return -1;
   return (JSON.parse(readFileSync(file, 'utf8')) as { reservations: unknown[] }).reservations.length;
 };
 
-async function reserve(url: string): Promise<PlacementReply> {
+/** Reserves on a host that was heard of just now. */
+async function reserve(url: string, hive: SimulatedHive): Promise<PlacementReply> {
+  expect(await hive.sendHeartbeat()).not.toBeNull();
   const response = await fetch(`${url}/v1/placements`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -42,27 +54,18 @@ describe.skipIf(!allowed)(`the disk under --state${allowed ? '' : ' (skipped: mo
   const harness = useHarness();
 
   test.each([
-    [
-      'disk_full',
-      (path: string) => spawnSync('dd', ['if=/dev/zero', `of=${join(path, 'filler')}`, 'bs=4k', 'count=64']),
-      (path: string) => rmSync(join(path, 'filler')),
-    ],
-    [
-      'disk_read_only',
-      (path: string) => mount('-o', 'remount,ro', path),
-      (path: string) => mount('-o', 'remount,rw', path),
-    ],
+    ['disk_full', fill, (path: string) => rmSync(join(path, 'filler'))],
+    ['disk_read_only', becomesReadOnly, (path: string) => mount('-o', 'remount,rw', path)],
   ] as const)(
     '%s: grants go on, the log says they are not kept, and they are once it is fixed',
     async (_, breakIt, fix) => {
       const state = disk(harness());
       const queen = await harness().queen({ args: ['--state', state, '--warming', '0'] });
       await using hive = new SimulatedHive({ id: 'alpha', gpus: 4, workers: 1, queenUrls: [queen.url] });
-      expect(await hive.sendHeartbeat()).not.toBeNull();
-      expect((await reserve(queen.url)).reservation).not.toBeNull();
+      expect((await reserve(queen.url, hive)).reservation).not.toBeNull();
       expect(saved(state)).toBe(1);
-      breakIt(state);
-      expect((await reserve(queen.url)).reservation).not.toBeNull();
+      await breakIt(state);
+      expect((await reserve(queen.url, hive)).reservation).not.toBeNull();
       await queen.process.line(/"level":50.*STATE_UNWRITABLE|not kept over a restart/);
       // The former file is whole, and no half-written one stands beside it.
       expect(saved(state)).toBe(1);
@@ -80,7 +83,7 @@ describe.skipIf(!allowed)(`the disk under --state${allowed ? '' : ' (skipped: mo
 
   test('disk_read_only: a queen that cannot keep what it grants does not start, and says why', async () => {
     const state = disk(harness());
-    mount('-o', 'remount,ro', state);
+    await becomesReadOnly(state);
     const queen = harness().cli(['queen', '--port', '0', '--state', state]);
     expect(await queen.ended(20_000)).not.toBe(0);
     expect(queen.lines.join('\n')).toMatch(/STATE_UNWRITABLE/);
