@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { firstFiles } from './test/harness/first-files.js';
 import { secondTry } from './test/harness/second-try.js';
 import { sharedTransforms } from './test/harness/shared-transforms.js';
 import { MatrixReporter } from './test/suites/faults/matrix-reporter.js';
@@ -16,6 +17,16 @@ export default defineConfig({
     setupFiles: ['test/coverage-setup.ts'],
     // Four fifths of the time are spent waiting, and figures are held to controls beside them: twice as many files as cores.
     maxWorkers: 4,
+    sequence: {
+      sequencer: firstFiles(
+        'test/suites/faults/cgroup.test.ts',
+        'test/suites/faults/queen-unreachable.test.ts',
+        'test/suites/faults/gpu.test.ts',
+        'test/suites/faults/connections.test.ts',
+        'test/suites/faults/queen-name.test.ts',
+        'test/suites/faults/hive-process.test.ts',
+      ),
+    },
     testTimeout: 180_000 + 3000 * Number(process.env.HIVEPULSE_FAULT_SECONDS ?? 0),
     hookTimeout: 60_000,
     retry: secondTry.retry,

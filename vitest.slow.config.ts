@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { firstFiles } from './test/harness/first-files.js';
 import { secondTry } from './test/harness/second-try.js';
 import { sharedTransforms } from './test/harness/shared-transforms.js';
 
@@ -15,6 +16,17 @@ export default defineConfig({
     isolate: false,
     // Two thirds of the time they wait, on two cores: twice as many files as those at once.
     maxWorkers: 4,
+    sequence: {
+      sequencer: firstFiles(
+        'test/e2e/telemetry.slow.test.ts',
+        'test/cli/commands.slow.test.ts',
+        'test/api/proxied-stream.slow.test.ts',
+        'test/project/new-field.slow.test.ts',
+        'test/queen/heartbeat-stream.slow.test.ts',
+        'test/e2e/serving.slow.test.ts',
+        'test/workers/secrets.slow.test.ts',
+      ),
+    },
     testTimeout: 60_000,
     hookTimeout: 60_000,
     retry: secondTry.retry,
