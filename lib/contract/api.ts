@@ -154,7 +154,12 @@ export const PlacementReply = Type.Object({
   candidates: Type.Array(
     Type.Object({
       hive: Type.String(),
-      gpus: Type.Array(Type.Object({ uuid: Type.String(), freeBytes: Type.Number() })),
+      gpus: Type.Array(
+        Type.Object({
+          uuid: Type.String(),
+          freeBytes: Amount('As of the GPU; null only of a reservation asked for again, whose GPU is gone or says nothing.'),
+        }),
+      ),
       memoryAvailableBytes: Nullable(Type.Number()),
     }),
     { description: 'Best first; 1000 at most.' },

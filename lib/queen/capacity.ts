@@ -92,7 +92,7 @@ export class CapacityTracker {
     );
   }
 
-  /** The same answer as the first time, as it stands now; no candidate while the hive is not known. */
+  /** The same answer as the first time, as it stands now: no candidate while the hive is not known, null of a GPU that is gone. */
   #placedBefore(held: ActiveReservation, request: PlacementRequest, nowMs: number): Omit<PlacementReply, 'warming'> {
     if (held.request !== requestText(request))
       throw new HivepulseError(
@@ -101,7 +101,7 @@ export class CapacityTracker {
         'this idempotencyKey already holds room for another request; use a new one',
       );
     const hive = this.#indexes.hives.get(held.hive);
-    const gpus = held.gpuUuids.map((uuid) => ({ uuid, freeBytes: hive?.gpus.get(uuid)?.freeBytes ?? 0 }));
+    const gpus = held.gpuUuids.map((uuid) => ({ uuid, freeBytes: hive?.gpus.get(uuid)?.freeBytes ?? null }));
     const candidates: Candidate[] = hive
       ? [{ hive: held.hive, gpus, memoryAvailableBytes: this.#memoryLeft(hive) }]
       : [];

@@ -52,14 +52,14 @@ describe('what is not known of a host is no room, and not none, also under a res
     expect(tracker.place({ vramBytes: 0 }, 0).candidates).toEqual([]);
   });
 
-  it('of a hive that is gone, and of a GPU that is: the reservation stands, with no candidate and no room', () => {
+  it('of a hive that is gone, and of a GPU that is: the reservation stands, with no candidate, and no room is known', () => {
     const queen = new Queen();
     queen.hear('a', 1, { gpus: [device] });
     const request = { vramBytes: gib(16), reserveSeconds: 3600, idempotencyKey: 'k' };
     const first = queen.place(request).reservation;
     queen.hear('a', 2, { gpus: [unified] });
     const { candidates, reservation } = queen.place(request);
-    expect(candidates).toMatchObject([{ hive: 'a', gpus: [{ uuid: 'GPU-0', freeBytes: 0 }] }]);
+    expect(candidates).toMatchObject([{ hive: 'a', gpus: [{ uuid: 'GPU-0', freeBytes: null }] }]);
     expect(reservation).toEqual(first);
     queen.time.advance(90_000);
     expect(queen.hive('a')).toBeNull();

@@ -159,7 +159,7 @@ function Answer({ reply }: { readonly reply: PlacementReply }) {
                 {candidate.gpus.map(({ uuid, freeBytes }) => {
                   const gpu = hives.get(candidate.hive)?.view.gpus.find((found) => found.uuid === uuid);
                   const total = gpu?.memoryTotalBytes ?? null;
-                  const taken = total === null ? null : Math.max(0, total - freeBytes);
+                  const taken = total === null || freeBytes === null ? null : Math.max(0, total - freeBytes);
                   return (
                     <li key={uuid}>
                       <span>{gpu ? `GPU ${gpu.index}` : uuid}</span>
