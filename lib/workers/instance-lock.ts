@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { link, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { link, lstat, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readUntrusted } from '../io/untrusted.js';
@@ -14,16 +14,36 @@ const maxVanished = 20;
 
 export const lockPath = (folder: string, instance: string) => join(folder, `${instance}${lockSuffix}`);
 
-/** A name beside the lock that the sweep of temporary files knows, should this process be killed. */
-const aside = (path: string) => `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+/** Who holds a lock: pid and start time of this process, and which of its locks it is. */
+const ownText = async () =>
+  `${process.pid} ${(await processStat(process.pid))?.startTicks ?? ''} ${randomBytes(4).toString('hex')}`;
 
 /**
- * Makes the lock file, with pid and start time of this process in it: whole or not at all, so that a process that is
- * killed here leaves no lock that nobody owns. A lock whose process is gone is taken over. `prepare` makes its folder,
- * which others remove where it is empty. False where another process held it for `waitMs`; throws what the system says.
+ * Makes the file whole or not at all, so that a process that is killed here leaves none that nobody owns. False where there is
+ * one, or no directory.
+ */
+async function place(path: string, text: string): Promise<boolean> {
+  // A name that the sweep of temporary files knows, should this process be killed.
+  const aside = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  try {
+    await writeFile(aside, text, { mode: 0o600, flag: 'wx' });
+    await link(aside, path);
+    return true;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code !== 'EEXIST' && code !== 'ENOENT') throw error;
+    return false;
+  } finally {
+    await rm(aside, { force: true });
+  }
+}
+
+/**
+ * Makes the lock file. A lock whose process is gone is taken over. `prepare` makes its folder, which others remove where it is
+ * empty. False where another process held it for `waitMs`; throws what the system says.
  */
 export async function claimLock(path: string, waitMs: number, prepare: () => Promise<void>): Promise<boolean> {
-  const self = `${process.pid} ${(await processStat(process.pid))?.startTicks ?? ''} ${randomBytes(4).toString('hex')}`;
+  const self = await ownText();
   const end = performance.now() + waitMs;
   for (let vanished = 0; ; ) {
     try {
@@ -33,17 +53,7 @@ export async function claimLock(path: string, waitMs: number, prepare: () => Pro
       if (systemCode(error) !== 'ENOENT' || ++vanished > maxVanished) throw error;
       continue;
     }
-    const own = aside(path);
-    try {
-      await writeFile(own, self, { mode: 0o600, flag: 'wx' });
-      await link(own, path);
-      return true;
-    } catch (error) {
-      const code = systemCode(error);
-      if (code !== 'EEXIST' && code !== 'ENOENT') throw error;
-    } finally {
-      await rm(own, { force: true });
-    }
+    if (await place(path, self)) return true;
     await releaseDeadLock(path);
     if (performance.now() >= end) return false;
     await delay(retryMs);
@@ -52,21 +62,54 @@ export async function claimLock(path: string, waitMs: number, prepare: () => Pro
 
 const readLock = (path: string) => readUntrusted(path, { maxBytes: maxLockBytes }).catch(() => null);
 
+const isAbsent = (path: string) =>
+  lstat(path).then(
+    () => false,
+    (error: unknown) => systemCode(error) === 'ENOENT',
+  );
+
+/** The files beside a lock of one text by which processes took the right to remove it, by their numbers. */
+const rightPrefix = (path: string, text: string) =>
+  `${path}.${createHash('sha256').update(text).digest('hex').slice(0, 16)}.`;
+const rightName = /^(.+\.lock)\.([0-9a-f]{16}\.)[0-9]+$/;
+
 /**
- * Removes a lock whose process is gone, and no other: it is moved aside first, since between the look and the removal
- * another process may have taken it over, whose lock then goes back.
+ * Removes a lock whose process is gone, and no other. Only who has the right to do so removes it: between a look at it and its
+ * removal another could remove it and a third make its own. The right is a file of its own, the next in number where its process
+ * is gone too. It ends after the lock, which never comes back, so that who takes it later finds nothing to remove.
  */
 export async function releaseDeadLock(path: string): Promise<void> {
   const text = await readLock(path);
   if (text === null || (await isHeld(text))) return;
-  const moved = aside(path);
-  try {
-    await rename(path, moved);
-    if ((await readLock(moved)) !== text) await link(moved, path).catch(() => undefined);
-  } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
-  } finally {
-    await rm(moved, { force: true });
+  const rights = rightPrefix(path, text);
+  const self = await ownText();
+  for (let number = 1; ; number++) {
+    const right = `${rights}${number}`;
+    if (await place(right, self)) {
+      try {
+        if ((await readLock(path)) === text) await rm(path, { force: true });
+      } finally {
+        await rm(right, { force: true });
+      }
+      for (let before = 1; before < number; before++) await rm(`${rights}${before}`, { force: true });
+      return;
+    }
+    const holder = await readLock(right);
+    if (holder === null || (await isHeld(holder))) return;
+  }
+}
+
+/** Removes what processes that were killed have left of rights to locks that are no more. Never rejects. */
+export async function sweepRights(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const [, lock, prefix] = rightName.exec(name) ?? [];
+    if (lock === undefined || prefix === undefined) continue;
+    const path = join(folder, lock);
+    const text = await readLock(path);
+    const isGone = text === null ? await isAbsent(path) : !rightPrefix(path, text).endsWith(prefix);
+    const right = join(folder, name);
+    if (isGone && !(await isHeld((await readLock(right)) ?? '')))
+      await rm(right, { force: true }).catch(() => undefined);
   }
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isTrustedDirectory, readUntrusted } from '../io/untrusted.js';
 import { sweepTemporaryFiles, writeAtomically } from '../util/atomic-file.js';
 import { HivepulseError, systemCode } from '../util/errors.js';
-import { claimLock, lockPath, lockSuffix, releaseDeadLock } from './instance-lock.js';
+import { claimLock, lockPath, lockSuffix, releaseDeadLock, sweepRights } from './instance-lock.js';
 import { checkRecord, type WorkerExit, type WorkerRecord } from './record-schema.js';
 
 export type { WorkerExit, WorkerRecord } from './record-schema.js';
@@ -264,6 +264,7 @@ export async function cleanRecords(
     for (const name of await readdir(each).catch(() => [])) {
       if (name.endsWith(lockSuffix)) await releaseDeadLock(join(each, name));
     }
+    await sweepRights(each);
     await sweepTemporaryFiles(each, nowMs);
   }
   return removed;

@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { claimLock, lockPath, releaseDeadLock } from '../../lib/workers/instance-lock.js';
+import { claimLock, lockPath, releaseDeadLock, sweepRights } from '../../lib/workers/instance-lock.js';
+import { portion } from '../harness/draws.js';
 import { temporaryDirectory } from '../harness/leftovers.js';
 
 let dir = '';
@@ -119,5 +121,79 @@ describe('a lock that is left behind', () => {
     mkdirSync(path);
     await releaseDeadLock(path);
     expect(statSync(path).isDirectory()).toBe(true);
+  });
+});
+
+describe('the right to remove a lock that is left behind', () => {
+  const dead = '4194304 1 ab';
+  const digest = createHash('sha256').update(dead).digest('hex').slice(0, 16);
+  const right = (number: number, holder: string) => writeFileSync(`${path}.${digest}.${number}`, holder);
+
+  it('is of one process at a time, and is no more once the lock is none', async () => {
+    writeFileSync(path, dead);
+    right(1, `${process.pid}  ab`);
+    await releaseDeadLock(path);
+    expect(await claimLock(path, 30, prepare)).toBe(false);
+    expect(readFileSync(path, 'utf8')).toBe(dead);
+    rmSync(`${path}.${digest}.1`);
+    expect(await claimLock(path, 0, prepare)).toBe(false);
+    expect(await claimLock(path, 60_000, prepare)).toBe(true);
+    expect(readdirSync(dir)).toEqual(['8080.lock']);
+  });
+
+  it('passes on from processes that are gone', async () => {
+    writeFileSync(path, dead);
+    for (const number of [1, 2, 3]) right(number, dead);
+    await releaseDeadLock(path);
+    expect(readdirSync(dir)).toEqual([]);
+    // The fourth has it.
+    writeFileSync(path, dead);
+    for (const number of [1, 2, 3]) right(number, dead);
+    right(4, `${process.pid}  ab`);
+    await releaseDeadLock(path);
+    expect(readdirSync(dir)).toHaveLength(5);
+  });
+
+  it('does not reach the lock of another', async () => {
+    expect(await claimLock(path, 0, prepare)).toBe(true);
+    const held = readFileSync(path, 'utf8');
+    right(1, dead);
+    await releaseDeadLock(path);
+    expect(readFileSync(path, 'utf8')).toBe(held);
+  });
+
+  it('is swept where its process and the lock are gone, and nowhere else', async () => {
+    right(1, dead);
+    right(2, `${process.pid}  ab`);
+    writeFileSync(join(dir, '8080.lock.note'), '');
+    await sweepRights(dir);
+    expect(readdirSync(dir)).toEqual([`8080.lock.${digest}.2`, '8080.lock.note']);
+    right(1, dead);
+    writeFileSync(path, dead);
+    await sweepRights(dir);
+    expect(readdirSync(dir)).toContain(`8080.lock.${digest}.1`);
+    writeFileSync(path, `${dead}c`);
+    await sweepRights(dir);
+    expect(readdirSync(dir)).toEqual(['8080.lock', `8080.lock.${digest}.2`, '8080.lock.note']);
+    await sweepRights(join(dir, 'none'));
+  });
+
+  it('lets one at a time hold what all find left behind, and leaves nothing, however they meet', async () => {
+    for (let round = 0; round < portion(100); round++) {
+      writeFileSync(path, dead);
+      let holders = 0;
+      let most = 0;
+      const launch = async () => {
+        expect(await claimLock(path, 60_000, prepare)).toBe(true);
+        holders += 1;
+        most = Math.max(most, holders);
+        await new Promise((resolve) => setImmediate(resolve));
+        holders -= 1;
+        rmSync(path);
+      };
+      await Promise.all(Array.from({ length: 20 }, launch));
+      expect(most).toBe(1);
+      expect(readdirSync(dir)).toEqual([]);
+    }
   });
 });
