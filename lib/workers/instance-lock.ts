@@ -14,6 +14,8 @@ const maxVanished = 20;
 
 export const lockPath = (folder: string, instance: string) => join(folder, `${instance}${lockSuffix}`);
 
+const remove = (path: string) => rm(path, { force: true });
+
 /** Who holds a lock: pid and start time of this process, and which of its locks it is. */
 const ownText = async () =>
   `${process.pid} ${(await processStat(process.pid))?.startTicks ?? ''} ${randomBytes(4).toString('hex')}`;
@@ -34,7 +36,7 @@ async function place(path: string, text: string): Promise<boolean> {
     if (code !== 'EEXIST' && code !== 'ENOENT') throw error;
     return false;
   } finally {
-    await rm(aside, { force: true });
+    await remove(aside);
   }
 }
 
@@ -62,12 +64,6 @@ export async function claimLock(path: string, waitMs: number, prepare: () => Pro
 
 const readLock = (path: string) => readUntrusted(path, { maxBytes: maxLockBytes }).catch(() => null);
 
-const isAbsent = (path: string) =>
-  lstat(path).then(
-    () => false,
-    (error: unknown) => systemCode(error) === 'ENOENT',
-  );
-
 /** The files beside a lock of one text by which processes took the right to remove it, by their numbers. */
 const rightPrefix = (path: string, text: string) =>
   `${path}.${createHash('sha256').update(text).digest('hex').slice(0, 16)}.`;
@@ -87,11 +83,11 @@ export async function releaseDeadLock(path: string): Promise<void> {
     const right = `${rights}${number}`;
     if (await place(right, self)) {
       try {
-        if ((await readLock(path)) === text) await rm(path, { force: true });
+        if ((await readLock(path)) === text) await remove(path);
       } finally {
-        await rm(right, { force: true });
+        await remove(right);
       }
-      for (let before = 1; before < number; before++) await rm(`${rights}${before}`, { force: true });
+      for (let before = 1; before < number; before++) await remove(`${rights}${before}`);
       return;
     }
     const holder = await readLock(right);
@@ -102,14 +98,15 @@ export async function releaseDeadLock(path: string): Promise<void> {
 /** Removes what processes that were killed have left of rights to locks that are no more. Never rejects. */
 export async function sweepRights(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
-    const [, lock, prefix] = rightName.exec(name) ?? [];
-    if (lock === undefined || prefix === undefined) continue;
+    const match = rightName.exec(name);
+    if (match === null) continue;
+    const [, lock, prefix] = match as unknown as [string, string, string];
     const path = join(folder, lock);
     const text = await readLock(path);
-    const isGone = text === null ? await isAbsent(path) : !rightPrefix(path, text).endsWith(prefix);
+    const isGone =
+      text === null ? (await lstat(path).catch(() => null)) === null : !rightPrefix(path, text).endsWith(prefix);
     const right = join(folder, name);
-    if (isGone && !(await isHeld((await readLock(right)) ?? '')))
-      await rm(right, { force: true }).catch(() => undefined);
+    if (isGone && !(await isHeld((await readLock(right)) ?? ''))) await remove(right).catch(() => undefined);
   }
 }
 

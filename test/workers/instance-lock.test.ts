@@ -15,7 +15,10 @@ beforeEach(() => {
   dir = temporary.path;
   path = lockPath(dir, '8080');
 });
-afterEach(() => remove());
+afterEach(() => {
+  vi.restoreAllMocks();
+  remove();
+});
 const prepare = async () => void mkdirSync(dir, { recursive: true });
 const failing = (code: string) => Object.assign(new Error(code), { code });
 
@@ -162,6 +165,31 @@ describe('the right to remove a lock that is left behind', () => {
     expect(readFileSync(path, 'utf8')).toBe(held);
   });
 
+  /** While it is looked whether a process of this number, whose start is not known, lives: it does not. */
+  const meanwhile = (act: () => void) =>
+    vi.spyOn(process, 'kill').mockImplementationOnce(() => {
+      act();
+      throw failing('ESRCH');
+    });
+
+  it('ends where another has made its own lock meanwhile, or removed what it finds', async () => {
+    const [live, gone] = [`${process.pid} 1 cd`, '4194304  ab'];
+    writeFileSync(path, gone);
+    meanwhile(() => writeFileSync(path, live));
+    await releaseDeadLock(path);
+    expect(readFileSync(path, 'utf8')).toBe(live);
+    expect(readdirSync(dir)).toEqual(['8080.lock']);
+    writeFileSync(path, dead);
+    right(1, gone);
+    meanwhile(() => rmSync(`${path}.${digest}.1`));
+    await releaseDeadLock(path);
+    expect(readdirSync(dir)).toEqual([]);
+    writeFileSync(path, dead);
+    mkdirSync(`${path}.${digest}.1`);
+    await releaseDeadLock(path);
+    expect(readFileSync(path, 'utf8')).toBe(dead);
+  });
+
   it('is swept where its process and the lock are gone, and nowhere else', async () => {
     right(1, dead);
     right(2, `${process.pid}  ab`);
@@ -176,6 +204,18 @@ describe('the right to remove a lock that is left behind', () => {
     await sweepRights(dir);
     expect(readdirSync(dir)).toEqual(['8080.lock', `8080.lock.${digest}.2`, '8080.lock.note']);
     await sweepRights(join(dir, 'none'));
+  });
+
+  it('is kept beside a lock that cannot be read', async () => {
+    right(1, dead);
+    mkdirSync(path);
+    await sweepRights(dir);
+    expect(readdirSync(dir)).toHaveLength(2);
+    // Of no holder that can be read.
+    rmSync(path, { recursive: true });
+    right(1, '0'.repeat(2000));
+    await sweepRights(dir);
+    expect(readdirSync(dir)).toEqual([]);
   });
 
   it('lets one at a time hold what all find left behind, and leaves nothing, however they meet', async () => {
