@@ -157,7 +157,9 @@ export const PlacementReply = Type.Object({
       gpus: Type.Array(
         Type.Object({
           uuid: Type.String(),
-          freeBytes: Amount('As of the GPU; null only of a reservation asked for again, whose GPU is gone or says nothing.'),
+          freeBytes: Amount(
+            'As of the GPU; null only of a reservation asked for again, whose GPU is gone or says nothing.',
+          ),
         }),
       ),
       memoryAvailableBytes: Nullable(Type.Number()),
