@@ -233,8 +233,9 @@ it('a port that a container publishes is the endpoint of its worker, by the addr
   expect(endpoint).toBe('http://10.4.4.4:18000');
 });
 
-describe('engines are asked by the clock of the machine', () => {
-  it('when they are asked again, and how old what they said is', async () => {
+describe('by the clock of the machine', () => {
+  /** A sampler of one engine, which asks at its next sample once so much time has passed. */
+  async function oneEngine(options: SamplerOptions) {
     const engine = new FakeEngine('lmdeploy', '0.12');
     onTestFinished(() => void engine.close());
     const port = await engine.listen();
@@ -243,20 +244,38 @@ describe('engines are asked by the clock of the machine', () => {
       ...{ pid: 7, argv: ['lmdeploy', 'serve', 'api_server', quiet.model, '--server-port', String(port)] },
       listens: [{ address: '127.0.0.1', port }],
     });
-    // It stands nearly still but for what the test adds: no machine is so slow that a check is due by itself.
+    // It stands nearly still but for what the test adds: nothing is due by itself, however slow the machine.
     let passedMs = 0;
     const clock = { ...systemClock, now: () => systemClock.now() / 1e6 + passedMs };
-    const sampler = counted(host, { clock }).assemble({ readiness: true });
+    const sampler = counted(host, { clock }).assemble({ readiness: true, ...options });
     const seen = async () => workerOf(await sampler.sample(), 'llm/a');
+    /** Until nothing is asked any more. */
+    const rest = async () =>
+      await waitFor(async () => {
+        const { length } = engine.asked;
+        for (let i = 0; i < 3; i++) await seen();
+        return engine.open === 0 && engine.asked.length === length;
+      });
+    const isAskedAfter = async (ms: number, ...paths: readonly string[]) => {
+      await rest();
+      const asked = () => engine.asked.filter((each) => paths.includes(each)).length;
+      const before = asked();
+      passedMs += ms;
+      await seen();
+      await waitFor(() => asked() > before, { timeoutMs: 3000, what: `${paths} to be asked after ${ms} ms` });
+    };
+    return { seen, isAskedAfter };
+  }
+
+  it('an engine that is ready is asked again', async () => {
+    const { seen, isAskedAfter } = await oneEngine({ engineLoad: false });
     await waitFor(async () => (await seen()).ready === true, { what: 'the engine to be ready' });
-    const checks = () => engine.asked.filter((path) => path !== '/metrics').length;
-    const before = checks();
-    passedMs += defaults.readinessSettledIntervalMs;
-    await waitFor(async () => (await seen()) && checks() > before, { timeoutMs: 4000, what: 'another check' });
-    const { serving } = await waitFor(async () => {
-      const worker = await seen();
-      return worker.serving?.running === quiet.running && worker;
-    });
-    expect(serving?.ageMs).toBeLessThan(defaults.readinessSettledIntervalMs);
+    for (let i = 0; i < 2; i++) await isAskedAfter(2 * defaults.readinessSettledIntervalMs, '/health', '/v1/models');
+  });
+
+  it('an engine is asked for its load each second', async () => {
+    const { seen, isAskedAfter } = await oneEngine({});
+    await waitFor(async () => (await seen()).serving?.running === quiet.running, { what: 'its load' });
+    for (let i = 0; i < 3; i++) await isAskedAfter(1000, '/metrics');
   });
 });

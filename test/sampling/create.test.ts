@@ -209,7 +209,7 @@ describe('what engines are asked', () => {
     const unasked = await worker(host, { readiness: true, engineLoad: false }, ({ ready }) => ready === true);
     expect([unasked.serving ?? null, unasked.servingReason]).toEqual([null, 'notAsked']);
     const none = await worker(host, { readiness: false }, ({ uptimeSeconds }) => uptimeSeconds !== null);
-    expect(none).toMatchObject({ ready: null, nullReasons: { ready: 'notProbed' } });
+    expect(none).toMatchObject({ ready: null, nullReasons: { ready: 'notProbed' }, servingReason: 'notAsked' });
   });
 
   it('and they are reached at the address of the host', async () => {
