@@ -28,8 +28,9 @@ describe('a fault of one figure says why others are not known, too', () => {
     const found: Record<string, readonly string[]> = {};
     for (const field of new Set([...Object.keys(table), ...figures])) {
       const fault = { source: 'gpu', code: 'NOT_READ', field, message: `what comes of ${field}` };
-      const others = [...textsOf(fault)].filter(([name, text]) => text === fault.message && !name.startsWith(field));
-      if (others.length > 0) found[field] = others.map(([name]) => name).sort();
+      const because = [...textsOf(fault)].flatMap(([name, text]) => (text === fault.message ? [name] : []));
+      const others = because.filter((name) => name !== field && !name.startsWith(`${field}.`));
+      if (others.length > 0) found[field] = others.sort();
     }
     return found;
   };
