@@ -197,7 +197,7 @@ export async function readRecord(dir: string, group: string, instance: string): 
  * All records under a runtime directory. A directory that does not exist is no worker; a torn or foreign file is a
  * problem of its own and costs no other record. Says what was written, not what lives: check pid, start time and inode.
  */
-export async function readRecords(dir: string, readFile = readUntrusted): Promise<RecordsRead> {
+export async function readRecords(dir: string, readOne = readUntrusted): Promise<RecordsRead> {
   const running: WorkerRecord[] = [];
   const ended: WorkerRecord[] = [];
   const launching: { id: string; sinceMs: number }[] = [];
@@ -213,7 +213,7 @@ export async function readRecords(dir: string, readFile = readUntrusted): Promis
   };
   const take = async (path: string, into: WorkerRecord[]) => {
     if (!path.endsWith('.json')) return;
-    const read = await readFileRecord(path, readFile);
+    const read = await readFileRecord(path, readOne);
     if (read === null) return;
     if ('problem' in read) problems.push({ path, message: read.problem });
     else into.push(read.record);

@@ -39,7 +39,7 @@ class Elsewhere extends PlainFiles {
   protected override linksOne = (path: string) => super.linksOne(this.#at(path));
 }
 
-/** A sampler that is told nothing of where /proc is. */
+/** A sampler to which nobody says where /proc is. */
 function unnamedProc(host: FakeHost, over: Partial<HostReaders> = {}) {
   const machine: HostReaders = {
     place: noCgroups,
