@@ -107,17 +107,18 @@ describe('what others do to the files meanwhile', () => {
     expect(tries).toBe(1);
   });
 
-  it('a file whose reading does not return is named as that, and costs no other record', async () => {
+  it.each([
+    ['whose reading does not return is named as that', 'ETIMEDOUT', ['reading it does not return']],
+    ['that is gone before it is read is nothing', 'ENOENT', []],
+  ])('a file %s, and costs no other record', async (_what, code, messages) => {
     await writeRecord(dir, record());
-    await writeRecord(dir, record({ instance: 'hangs' }));
-    const path = recordPath(dir, 'llm', 'hangs');
-    // As a read that takes too long ends (`readUntrusted`).
-    const late = Object.assign(new Error('late'), { code: 'ETIMEDOUT' });
+    const path = recordPath(dir, 'llm', 'other');
+    writeFileSync(path, '');
     const read: typeof readUntrusted = (from, options) =>
-      from === path ? Promise.reject(late) : readUntrusted(from, options);
+      from === path ? Promise.reject(Object.assign(new Error(code), { code })) : readUntrusted(from, options);
     const { running, problems } = await readRecords(dir, read);
     expect(running).toEqual([record()]);
-    expect(problems).toEqual([{ path, message: 'reading it does not return' }]);
+    expect(problems).toEqual(messages.map((message) => ({ path, message })));
   });
 });
 
