@@ -60,13 +60,13 @@ function unwritable(dir: string, cause: unknown): HivepulseError {
 }
 
 /** Writes or replaces the record of a running worker. Throws STATE_UNWRITABLE. */
-export async function writeRecord(dir: string, record: WorkerRecord): Promise<void> {
+export async function writeRecord(dir: string, record: WorkerRecord, write = writeAtomically): Promise<void> {
   try {
     await ensureDirectory(dir);
     for (let attempt = 0; ; attempt += 1) {
       await mkdir(join(workersOf(dir), record.group), { recursive: true, mode: 0o700 });
       try {
-        return await writeAtomically(recordPath(dir, record.group, record.instance), JSON.stringify(record));
+        return await write(recordPath(dir, record.group, record.instance), JSON.stringify(record));
       } catch (error) {
         // Another process removed the group's directory because it was empty.
         if (systemCode(error) !== 'ENOENT' || attempt === 4) throw error;
@@ -174,9 +174,9 @@ function reasonOf(error: unknown): string {
 
 type FileRead = { readonly record: WorkerRecord } | { readonly problem: string } | null;
 
-async function readFileRecord(path: string): Promise<FileRead> {
+async function readFileRecord(path: string, read = readUntrusted): Promise<FileRead> {
   try {
-    return checkRecord(JSON.parse(await readUntrusted(path, { maxBytes: maxRecordBytes })));
+    return checkRecord(JSON.parse(await read(path, { maxBytes: maxRecordBytes })));
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return null; // it ended between listing and reading
     return { problem: error instanceof SyntaxError ? 'torn or not JSON' : reasonOf(error) };
@@ -197,7 +197,7 @@ export async function readRecord(dir: string, group: string, instance: string): 
  * All records under a runtime directory. A directory that does not exist is no worker; a torn or foreign file is a
  * problem of its own and costs no other record. Says what was written, not what lives: check pid, start time and inode.
  */
-export async function readRecords(dir: string): Promise<RecordsRead> {
+export async function readRecords(dir: string, readOne = readUntrusted): Promise<RecordsRead> {
   const running: WorkerRecord[] = [];
   const ended: WorkerRecord[] = [];
   const launching: { id: string; sinceMs: number }[] = [];
@@ -213,7 +213,7 @@ export async function readRecords(dir: string): Promise<RecordsRead> {
   };
   const take = async (path: string, into: WorkerRecord[]) => {
     if (!path.endsWith('.json')) return;
-    const read = await readFileRecord(path);
+    const read = await readFileRecord(path, readOne);
     if (read === null) return;
     if ('problem' in read) problems.push({ path, message: read.problem });
     else into.push(read.record);

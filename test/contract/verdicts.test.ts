@@ -202,6 +202,25 @@ describe('what a hive of before does not say', () => {
   });
 });
 
+describe('what a worker holds of a GPU', () => {
+  const heldBy = (own: object) => {
+    const { heartbeat } = taken({ workers: [workerOf('llm/0', { gpus: [{ ...held, ...own } as never] })] });
+    return [heartbeat.workers[0]?.gpus[0], heartbeat.faults.map(({ code, field }) => [code, field])];
+  };
+
+  it.each([
+    ['memoryUsedBytes', 2 ** 46, 2 ** 46 + 1024],
+    // Of several processes that share it each may be counted whole.
+    ['utilizationPercent', 1000, 1000.5],
+  ])('%s: up to %d, and nothing beyond', (field, most, beyond) => {
+    const right = { ...held, memoryUsedBytes: 1 };
+    expect(heldBy({ ...right, [field]: most })).toEqual([{ ...right, [field]: most }, []]);
+    expect(heldBy({ ...right, [field]: beyond })).toEqual([{ ...right, [field]: null }, [['IMPLAUSIBLE', field]]]);
+    expect(heldBy({ ...right, [field]: 0 })).toEqual([{ ...right, [field]: 0 }, []]);
+    expect(heldBy({ ...right, [field]: -0.5 })).toEqual([{ ...right, [field]: null }, [['IMPLAUSIBLE', field]]]);
+  });
+});
+
 describe('items that come without their heartbeat', () => {
   type Items = Pick<Heartbeat, 'gpus' | 'workers' | 'events' | 'faults'>;
   const right = (): Items => ({

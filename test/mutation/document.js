@@ -94,6 +94,9 @@ that they reach. Property tests draw 25 times, always the same. Not changed are 
 mutant costs a run of its tests in a thread that is kept, 0.3 s on a quiet machine; a test that waits for ever ends by itself after
 2 s and five times what it takes on the code as it is.
 
+What test files share is loaded once in that thread: a \`beforeEach\` at the top level of a shared module counts for the first file that
+imports it, once, and for no later file or mutant. Such a module exports a function that sets its hooks up, which each test file calls.
+
 - **noticed**: a test fails, or no longer ends.
 - **survived**: all tests that reach it pass.
 - **equivalent**: survived, since no input can tell it from the code; \`test/mutation/equivalents.json\` says why.

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 const at = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const scripts = Object.keys((JSON.parse(at('package.json')) as { scripts: Record<string, string> }).scripts);
 const ci = at('.ci/run');
-const workflows = ['telemetry-tests', 'sanitize', 'release', 'bench'].map((name) =>
+const workflows = ['telemetry-tests', 'sanitize', 'release', 'bench', 'nightly'].map((name) =>
   at(`.github/workflows/${name}.yml`),
 );
 

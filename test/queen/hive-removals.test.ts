@@ -173,3 +173,21 @@ describe('a GPU that its host names no longer', () => {
     expect(queen.listMissing().items.map(({ key }) => key)).toEqual(missing);
   });
 });
+
+it('the ids of those forgotten are kept for whoever asks, up to ten thousand: of more, the last ones', () => {
+  const queen = new TestQueen();
+  const forget = (...ids: readonly string[]) => {
+    for (const id of ids) queen.hear(id, 1);
+    queen.time.advance(defaults.staleAfterMs);
+    // As where nobody asks.
+    while (queen.hiveCount > 0) queen.advance();
+  };
+  forget('first');
+  forget(...Array.from({ length: 9998 }, (_, i) => `h${i}`));
+  forget('second', 'third');
+  const ids = new Set(queen.cleanupStale());
+  expect([ids.size, ids.has('h0'), ids.has('h9997')]).toEqual([10_000, true, true]);
+  // One more was forgotten.
+  expect(['first', 'second', 'third'].map((id) => ids.has(id))).toEqual([false, true, true]);
+  expect(queen.cleanupStale()).toEqual([]);
+});

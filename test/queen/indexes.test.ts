@@ -205,3 +205,16 @@ describe('a GPU that several hives claim', () => {
     expect(found()).toBe('a');
   });
 });
+
+it('workers of a host with the same labels have one list of them, those without any one of none', () => {
+  const queen = new Queen();
+  const labelled = (id: string, labels: Record<string, string>) => workerSample(id, { labels });
+  const first = [labelled('llm/0', { zone: 'x' }), labelled('llm/1', { zone: 'y' }), labelled('llm/2', {})];
+  queen.hear('a', 1, { hive: { labels: {} }, workers: first });
+  const later = [labelled('llm/3', { zone: 'y' }), labelled('llm/4', { zone: 'z' }), labelled('llm/5', {})];
+  queen.hear('a', 2, { hive: { labels: {} }, workers: [...first, ...later] });
+  const [x, y, none, same, other, noneEither] = Array.from({ length: 6 }, (_, i) => queen.worker1(`llm/${i}`).labels);
+  expect(same).toBe(y);
+  expect(noneEither).toBe(none);
+  expect([x, y, other, none]).toEqual([...['x', 'y', 'z'].map((zone) => [labelPair('zone', zone)]), []]);
+});

@@ -1,54 +1,17 @@
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { openReader } from '../../lib/cgroup/reader.js';
-import { assembleSampler, type HostReaders, type SamplerOptions } from '../../lib/sampling/create.js';
+import type { HostReaders, SamplerOptions } from '../../lib/sampling/create.js';
 import { systemClock } from '../../lib/util/clock.js';
 import { quiet } from '../fakes/engines/pages.js';
 import { FakeEngine } from '../fakes/engines/server.js';
 import { gpuOf } from '../harness/heartbeats.js';
 import { waitFor } from '../harness/wait.js';
 import { recordOn, workerOf } from './collect-support.js';
-import { FakeHost, fakeGpu, PlainFiles } from './fake-host.js';
+import { counted, whole } from './create-support.js';
+import { FakeHost, fakeGpu } from './fake-host.js';
 
-const whole = { memory: false, io: false };
 const firstNamespace = 'pid:[4026531836]';
-
-/** A machine whose readers are counted: how many of them are open. */
-function counted(host: FakeHost, over: Partial<HostReaders> = {}) {
-  const files: PlainFiles[] = [];
-  let readers = 0;
-  const asked: unknown[] = [];
-  const machine: HostReaders = {
-    place: { root: host.cgroupRoot, prefix: '', missing: whole },
-    openReader: (fromProc) => {
-      asked.push(fromProc);
-      const opened = openReader('files', { procRoot: host.procRoot, memoryStatEvery: 1 });
-      readers += 1;
-      const close = opened.reader.close.bind(opened.reader);
-      opened.reader.close = () => {
-        readers -= 1;
-        close();
-      };
-      return opened;
-    },
-    openFiles: () => {
-      files.push(new PlainFiles());
-      return files.at(-1) as PlainFiles;
-    },
-    devRoot: join(host.dir, 'dev'),
-    clockTicks: 100,
-    ...over,
-  };
-  const open = () => [readers, files.filter(({ closed }) => !closed).length];
-  const assemble = (options: SamplerOptions = {}) => {
-    const { procRoot, hostRoot, runtimeDir } = host;
-    const sampler = assembleSampler(machine, { procRoot, hostRoot, runtimeDir, readiness: false, ...options });
-    onTestFinished(() => sampler.close());
-    return sampler;
-  };
-  return { assemble, asked, open };
-}
 
 describe('a sampler that is put together', () => {
   it('closes all that it opened', async () => {
@@ -246,7 +209,7 @@ describe('what engines are asked', () => {
     const unasked = await worker(host, { readiness: true, engineLoad: false }, ({ ready }) => ready === true);
     expect([unasked.serving ?? null, unasked.servingReason]).toEqual([null, 'notAsked']);
     const none = await worker(host, { readiness: false }, ({ uptimeSeconds }) => uptimeSeconds !== null);
-    expect(none).toMatchObject({ ready: null, nullReasons: { ready: 'notProbed' } });
+    expect(none).toMatchObject({ ready: null, nullReasons: { ready: 'notProbed' }, servingReason: 'notAsked' });
   });
 
   it('and they are reached at the address of the host', async () => {

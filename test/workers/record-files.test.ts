@@ -2,6 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { readUntrusted } from '../../lib/io/untrusted.js';
+import { writeAtomically } from '../../lib/util/atomic-file.js';
 import { checkRecord } from '../../lib/workers/record-schema.js';
 import {
   cleanRecords,
@@ -63,6 +65,62 @@ const age = (path: string, ms: number) => {
   const then = (Date.now() - ms) / 1000;
   utimesSync(path, then, then);
 };
+
+describe('what others do to the files meanwhile', () => {
+  /** Writes where another process has removed the empty directory so many times right before. */
+  const writeBehind = (removals: number) => {
+    let removed = 0;
+    const write: typeof writeAtomically = async (path, text) => {
+      if (removed < removals) {
+        removed += 1;
+        rmSync(folder(), { recursive: true });
+      }
+      await writeAtomically(path, text);
+    };
+    return { write, removed: () => removed };
+  };
+
+  it.each([1, 4])('a directory that is removed before the record stands, %d times, is made again', async (removals) => {
+    const { write, removed } = writeBehind(removals);
+    await writeRecord(dir, record(), write);
+    expect(removed()).toBe(removals);
+    expect(await readRecord(dir, 'llm', '8080')).toEqual(record());
+  });
+
+  it('one that is removed each time is given up, and nothing is left of the record', async () => {
+    const { write, removed } = writeBehind(Number.POSITIVE_INFINITY);
+    await expect(writeRecord(dir, record(), write)).rejects.toMatchObject({
+      code: 'STATE_UNWRITABLE',
+      message: expect.stringContaining('(ENOENT)'),
+    });
+    expect(removed()).toBe(5);
+    expect(names('workers')).toEqual([]);
+  });
+
+  it('another failure is not tried again', async () => {
+    let tries = 0;
+    const write = async () => {
+      tries += 1;
+      throw Object.assign(new Error('full'), { code: 'ENOSPC' });
+    };
+    await expect(writeRecord(dir, record(), write)).rejects.toMatchObject({ code: 'STATE_UNWRITABLE' });
+    expect(tries).toBe(1);
+  });
+
+  it.each([
+    ['whose reading does not return is named as that', 'ETIMEDOUT', ['reading it does not return']],
+    ['that is gone before it is read is nothing', 'ENOENT', []],
+  ])('a file %s, and costs no other record', async (_what, code, messages) => {
+    await writeRecord(dir, record());
+    const path = recordPath(dir, 'llm', 'other');
+    writeFileSync(path, '');
+    const read: typeof readUntrusted = (from, options) =>
+      from === path ? Promise.reject(Object.assign(new Error(code), { code })) : readUntrusted(from, options);
+    const { running, problems } = await readRecords(dir, read);
+    expect(running).toEqual([record()]);
+    expect(problems).toEqual(messages.map((message) => ({ path, message })));
+  });
+});
 
 describe('what stands where a record should', () => {
   beforeEach(() => mkdirSync(folder(), { recursive: true, mode: 0o700 }));
