@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { labelOf, MetricsPage } from '../../../lib/engines/load/metrics-page.js';
+import { leastMs } from '../../harness/least-time.js';
 
 describe('a page of metrics', () => {
   it.each([
@@ -9,10 +10,12 @@ describe('a page of metrics', () => {
     ['samples without end', 'a 1\n'.repeat(500_000)],
     ['labels without end', `a{${'x="1",'.repeat(2700)}} 1\n`.repeat(100)],
   ])('of 2 MB takes linear time: %s', (_what, text) => {
-    const page = new MetricsPage(Buffer.from(text));
-    const startedMs = performance.now();
-    for (const sample of page.samples('a')) labelOf(sample, 'y');
-    page.samples('a_count');
-    expect(performance.now() - startedMs).toBeLessThan(1500);
+    const body = Buffer.from(text);
+    const read = () => {
+      const page = new MetricsPage(body);
+      for (const sample of page.samples('a')) labelOf(sample, 'y');
+      page.samples('a_count');
+    };
+    expect(leastMs(read, 1500)).toBeLessThan(1500);
   });
 });
