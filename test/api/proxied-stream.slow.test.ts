@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { proxiedStreamModel } from './proxied-stream-model.js';
 
-/** HIVEPULSE_MODEL_CHANGES: how many, 100,000 in the nights. */
+/** HIVEPULSE_MODEL_CHANGES: how many, 1,000,000 in the nights. */
 const changes = Number(process.env.HIVEPULSE_MODEL_CHANGES ?? 20_000);
 
 it(`${changes} changes through a proxy that loses, repeats, swaps, splits, delays, tears and cuts, with restarts on both ends, leave what POST leaves`, async () => {
