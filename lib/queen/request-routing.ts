@@ -81,7 +81,9 @@ export class RequestRouting {
       compared++;
       return assessed(worker, query, nowMs);
     };
-    let best = this.#best(workers, assess);
+    const { prefixKey } = query;
+    const owner = prefixKey === undefined ? null : this.#indexes.prefixOwner(query.model, prefixKey);
+    let best = this.#best(workers, assess, owner);
     if (best === null) return null;
     const gate = best.gate;
     let reason: PickReason['reason'] = gate === 'open' ? 'leastCost' : gate === 'unknown' ? 'utilization' : 'leastBad';
@@ -89,10 +91,10 @@ export class RequestRouting {
       // Of many, an idle one while there are some: few of those drawn may be.
       const least = pickBest(this.#indexes.modelState(query.model, 'idle'), workers, this.#random);
       if (least?.current.serving == null) best = { ...best, worker: least ?? best.worker };
-    } else if (gate === 'open' && query.prefixKey !== undefined) {
-      const owner = this.#ownerOf(query, best, assess);
-      if (owner) {
-        best = owner;
+    } else if (gate === 'open' && owner !== null) {
+      const kept = this.#kept(owner, query, best, assess);
+      if (kept) {
+        best = kept;
         reason = 'prefix';
       }
     }
@@ -110,9 +112,10 @@ export class RequestRouting {
     return open.worker.load?.done(pick, nowMs) ?? false;
   }
 
-  #best(workers: Workers, assess: Assess): Assessed<WorkerRecord> | null {
+  /** `also` is compared whether it is drawn or not. */
+  #best(workers: Workers, assess: Assess, also: WorkerRecord | null): Assessed<WorkerRecord> | null {
     if (workers.size <= exactUpTo) return leastCost(workers, assess, this.#random);
-    let best = leastCost(this.#drawn(workers, null), assess, this.#random);
+    let best = leastCost(this.#drawn(workers, also), assess, this.#random);
     for (let round = 1; round < rounds && best?.gate !== 'open'; round++)
       best = leastCost(this.#drawn(workers, best?.worker ?? null), assess, this.#random);
     return best ?? leastCost(workers, assess, this.#random);
@@ -126,13 +129,14 @@ export class RequestRouting {
     }
   }
 
-  #ownerOf(
-    { model, prefixKey, promptTokens }: PickQuery,
+  /** The owner of a prefix, where what it has cached outweighs what it is slower than the best. */
+  #kept(
+    worker: WorkerRecord,
+    { promptTokens }: PickQuery,
     best: Assessed<WorkerRecord>,
     assess: Assess,
   ): Assessed<WorkerRecord> | null {
-    const worker = this.#indexes.prefixOwner(model, prefixKey!);
-    const owner = worker && assess(worker);
+    const owner = assess(worker);
     const itsLoad = owner?.worker.load;
     if (!owner || !itsLoad || owner.gate !== 'open') return null;
     const tokens = promptTokens ?? itsLoad.speeds.like.meanPromptTokens;

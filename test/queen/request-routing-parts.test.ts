@@ -214,6 +214,16 @@ describe('where a prefix was before', () => {
     expect(pick(2, { prefixKey: undefined as never })).toMatchObject({ reason: 'leastCost' });
   });
 
+  it('a request also goes of many workers of which all others are full', () => {
+    const at = owner(new Queen(0.5).hearWorkers(many(300, reports()))).at;
+    const workers = many(300, full);
+    workers[at] = reports();
+    const drawn = (at + 1) % 300;
+    const pick = (query: Partial<PickQuery>) => new Queen(drawn / 300 + 1e-9).hearWorkers(workers).pick(query);
+    expect(pick({ prefixKey: 'session' })).toMatchObject({ at, gate: 'open', reason: 'prefix' });
+    expect(pick({})).toMatchObject({ at: drawn, gate: 'full', reason: 'leastBad' });
+  });
+
   it('not where that worker is left out, cannot take it, or is not known to', () => {
     const at = owner(new Queen().hearWorkers(many(3, reports()))).at;
     const pick = (instead: Given, query: Partial<PickQuery> = {}) =>
