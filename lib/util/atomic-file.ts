@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path';
 
 /** Names of temporary files, those of 0.1 included: what is written, the process, and a random part. */
 const temporaryName = /\.[0-9]{1,10}(?:-[0-9a-f]{8}|\.[0-9a-f]{8}\.tmp)$/;
+/** A name beside a file, for what is written before it takes its place: known to the sweep, should this process be killed. */
+export const temporaryPath = (path: string): string => `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
 /** A younger one may be in use by another process, ms. */
 const leftOverAfterMs = 60_000;
 
@@ -34,7 +36,7 @@ export async function writeAtomically(
   text: string | Iterable<string>,
   { durable = false } = {},
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  const temporary = temporaryPath(path);
   try {
     const file = await open(temporary, 'wx', 0o600);
     try {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readUntrusted } from '../io/untrusted.js';
 import { processLives, processStat } from '../procfs/process-stat.js';
+import { temporaryPath } from '../util/atomic-file.js';
 import { systemCode } from '../util/errors.js';
 
 export const lockSuffix = '.lock';
@@ -25,8 +26,7 @@ const ownText = async () =>
  * one, or no directory.
  */
 async function place(path: string, text: string): Promise<boolean> {
-  // A name that the sweep of temporary files knows, should this process be killed.
-  const aside = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  const aside = temporaryPath(path);
   try {
     await writeFile(aside, text, { mode: 0o600, flag: 'wx' });
     await link(aside, path);

@@ -1,15 +1,15 @@
 // `npm run test:vm [-- FILTER...]`: npm test on a host with systemd as PID 1 and cgroup v2 with all controllers: a virtual machine.
 // Names what was skipped there. A run that executed no test fails.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../../scripts/run.js';
-import { runInVm, vmFailed } from './vm.js';
+import { quote, runInVm, vmFailed } from './vm.js';
 
-/** A process that runs a tenth of the files takes less than what one may take of a user-mode kernel (vm.js). */
-const parts = 10;
 const filters = process.argv.slice(2);
+/** A process that runs a tenth of the files takes less than what one may take of a user-mode kernel (vm.js). */
+const parts = filters.length > 0 ? 1 : 10;
 const vitest = 'node_modules/vitest/vitest.mjs';
 
 /** What the guest does on a disk that forgets, and does slowly. */
@@ -26,18 +26,16 @@ function prepare() {
 
 const shard = (part) =>
   [
-    ...[`'${process.execPath}'`, vitest, 'run', '--reporter=default', '--reporter=json'],
-    ...[`--outputFile.json="$VM_OUT/${part}.json"`, ...(filters.length > 0 ? [] : [`--shard=${part}/${parts}`])],
-    ...filters.map((word) => `'${word.replaceAll("'", `'\\''`)}'`),
+    ...[quote(process.execPath), vitest, 'run', '--reporter=default', '--reporter=json'],
+    ...[`--outputFile.json="$VM_OUT/${part}.json"`, `--shard=${part}/${parts}`],
+    ...filters.map(quote),
   ].join(' ');
 
 prepare();
 const out = mkdtempSync(join(tmpdir(), 'hivepulse-vm-units-'));
 try {
-  const count = filters.length > 0 ? 1 : parts;
-  const all = Array.from({ length: count }, (_, i) => `${shard(i + 1)} || status=1`);
+  const all = Array.from({ length: parts }, (_, i) => `${shard(i + 1)} || status=1`);
   const script = ['status=0', ...all, 'exit $status'].join('\n');
-  mkdirSync(out, { recursive: true });
   process.env.HIVEPULSE_VM_MEMORY ??= '6144';
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, LANG: process.env.LANG, CI: process.env.CI };
   const status = await runInVm({ command: ['bash', '-c', script], dir: root, env, systemd: true, userMode: true, out });
@@ -47,10 +45,10 @@ try {
   const of = (...states) => tests.filter((each) => states.includes(each.status));
   const skipped = of('pending', 'skipped', 'todo');
   console.log(
-    `test:vm: ${of('passed').length} passed, ${of('failed').length} failed, ${skipped.length} skipped, in ${results.length} of ${count} parts`,
+    `test:vm: ${of('passed').length} passed, ${of('failed').length} failed, ${skipped.length} skipped, in ${results.length} of ${parts} parts`,
   );
   for (const { fullName } of skipped) console.log(`test:vm: skipped: ${fullName}`);
-  const isWhole = results.length === count && tests.length > skipped.length;
+  const isWhole = results.length === parts && tests.length > skipped.length;
   process.exitCode = status || (isWhole ? 0 : 1);
 } finally {
   rmSync(out, { recursive: true, force: true });

@@ -41,7 +41,8 @@ import { cacheFolder, ensureImage, ensureSystemd } from './image.js';
 export const vmFailed = 125;
 /** By then a guest is up, or it never comes up. */
 const bootMs = 180_000;
-const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+/** A word of a shell. */
+export const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** The script that the guest runs: the command with its output on the two ports, then its exit code, then power off. */
 function jobScript({ command, dir, env, systemd }) {
