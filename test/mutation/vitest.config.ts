@@ -22,8 +22,8 @@ export default defineConfig({
       ...listed('HIVEPULSE_MUTATION_OTHER_TESTS').filter((file) => file !== ''),
     ],
     isolate: false,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     teardownTimeout: 1_000,
   },
 });
