@@ -62,7 +62,10 @@ function sizeOf(context: BenchContext, name: string, hives: number) {
 }
 
 /** As the shipped units start it. */
-const queenFlags = ['--max-semi-space-size=32'];
+const queenFlags = [
+  '--max-semi-space-size=32',
+  ...(process.env.HIVEPULSE_BENCH_NODE ?? '').split(' ').filter((word) => word !== ''),
+];
 const startQueen = (context: BenchContext, port = 0, kind: 'queen' | 'bareStream' = 'queen') =>
   Child.start<{ port: number }>(context, 'queen', [kind, 'watched', port], queenFlags);
 

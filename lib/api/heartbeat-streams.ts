@@ -101,6 +101,7 @@ export class HeartbeatStreams {
       duplicates: new DuplicateIds(),
       plan: (hello, owner) => this.#plan(hello, owner),
       take: (keys, bytes) => this.#bytes.take(keys, bytes),
+      answer: (send) => (this.#socketRounds ? this.#socketRounds.answer(send) : send()),
       socketRounds: () => {
         if (this.#open.size < (deps.manyStreams ?? manyStreams) || this.#isClosed) return null;
         if (this.#socketRounds === undefined) this.#socketRounds = SocketRounds.create();
@@ -226,6 +227,8 @@ interface ConnectionHost extends HeartbeatStreamDeps {
   isOf(connection: Connection, hive: string, before: string | null): void;
   /** Room for bytes under way; null: there is none. */
   take(keys: readonly string[], bytes: number): (() => void) | null;
+  /** Sends an answer, with those of others that are read together. */
+  answer(send: () => void): void;
   /** What reads the sockets of many; null: each is read by itself. */
   socketRounds(): SocketRounds | null;
 }
@@ -428,6 +431,10 @@ class Connection implements KeyframeSource {
   }
 
   #send(message: QueenMessage): void {
+    this.#host.answer(() => this.#write(message));
+  }
+
+  #write(message: QueenMessage): void {
     if (this.#client.readyState !== WebSocket.OPEN) return;
     if (this.#client.bufferedAmount > maxUnreadBytes) this.#client.terminate();
     else this.#socket.write(serverMessage(asciiJson(message)), 'latin1');

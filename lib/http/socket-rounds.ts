@@ -47,6 +47,8 @@ export class SocketRounds {
   readonly #taken = new Map<number, Taken>();
   #lastId = 0;
   #isRunning = false;
+  /** What waits for the end of the round that is under way; null: none is. */
+  #answers: (() => void)[] | null = null;
 
   /** Null: this process has no addon, or the system not what it takes. */
   static create(load: () => BindingResult = loadBinding): SocketRounds | null {
@@ -109,9 +111,25 @@ export class SocketRounds {
     setTimeout(this.#round, roundMs).unref();
   }
 
+  /**
+   * Does what answers a message once all messages of the round are taken in, in the order in which it is asked; at once where
+   * no round is under way. One answer after the other wakes who reads them less often than one between two messages.
+   */
+  answer(send: () => void): void {
+    if (this.#answers === null) send();
+    else this.#answers.push(send);
+  }
+
   readonly #round = (): void => {
     const count = this.#reader.read();
-    for (let i = 0; i < count; i++) this.#give(i * readNumbers);
+    const answers: (() => void)[] = [];
+    this.#answers = answers;
+    try {
+      for (let i = 0; i < count; i++) this.#give(i * readNumbers);
+    } finally {
+      this.#answers = null;
+      for (const send of answers) send();
+    }
     this.#isRunning = false;
     if (this.#taken.size === 0) return;
     if (count < mostReads) {
