@@ -353,10 +353,12 @@ class Connection implements KeyframeSource {
       this.#refuse(limited);
       return;
     }
-    const message = data as Buffer;
+    let message = data as Buffer;
     if (message[0] === messageTypes.keyframe) {
       this.keyframeAtMs = this.#heardAtMs;
       this.keyframeBytes = message.length;
+      // It may have to wait for its turn. A delta is taken in before this returns.
+      message = Buffer.from(message);
     }
     const outcome = this.#stream.receive(message);
     if (outcome instanceof Promise) outcome.then((done) => this.#answer(done)).catch(() => this.#client.terminate());

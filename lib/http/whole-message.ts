@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 import type { SocketRounds } from './socket-rounds.js';
 
+/** `data` is good until it returns: whoever keeps it copies it. */
 type OnMessage = (data: RawData, isBinary: boolean) => void;
 
 /** Of RFC 6455: the first byte of a binary message in one frame, the bit that says that it is masked, and lengths that follow it. */
@@ -66,8 +67,7 @@ export function onMessages(
     returned += leastBytesOf(payload.length);
   };
   const onBinary = (message: Buffer) => onMessage(message, true);
-  // What a round has read is there until its next one.
-  const onChunk = (chunk: Buffer) => giveMessages(socket, chunk, (message) => onMessage(Buffer.from(message), true));
+  const onChunk = (chunk: Buffer) => giveMessages(socket, chunk, onBinary);
   socket.on('data', (chunk: Buffer) => {
     // The library reads what is left of a socket that ended by itself.
     if (socket.destroyed) return;

@@ -97,6 +97,9 @@ export interface Forwarder {
   publishLoads(loads: AcceptedLoads): void;
 }
 
+/** What a connection has read is good until the next read. */
+const kept = ({ stream, bytes }: Pick<AcceptedDelta, 'stream' | 'bytes'>) => ({ stream, bytes: Buffer.from(bytes) });
+
 /** Takes in what comes by a stream: of a hive's own connection, or from the queen that has it. */
 export interface StreamIntake {
   charged<T>(source: HeartbeatSource, work: () => T, isAccepted: (result: T) => boolean): T;
@@ -219,7 +222,7 @@ export class HeartbeatIntake implements StreamIntake {
     this.counts.accepted++;
     const { ackEventSeq, intervalMs } = outcome;
     if (this.forwarder === null) return this.#accept(ackEventSeq, intervalMs);
-    const safe = this.forwarder.publishDelta({ base, events: change.text?.events ?? [], ...delta }, ackEventSeq);
+    const safe = this.forwarder.publishDelta({ base, events: change.text?.events ?? [], ...kept(delta) }, ackEventSeq);
     return this.#whenSafe(safe, intervalMs);
   }
 
@@ -231,7 +234,7 @@ export class HeartbeatIntake implements StreamIntake {
   ): 'rate' | 'replaced' | null {
     if (this.#overRate(base.hive.id, source) !== null) return 'rate';
     if (!this.#registry.patchLoads(base, change)) return 'replaced';
-    this.forwarder?.publishLoads({ base, ...delta });
+    this.forwarder?.publishLoads({ base, ...kept(delta) });
     return null;
   }
 

@@ -102,7 +102,7 @@ export class StreamBase implements Unwritten, StreamTable {
     for (let i = 0; i < cells.rowCount; i++) {
       const row = cells.row(i);
       const type = state.typeOf(row);
-      const rowPlan = plan.rows[type];
+      const rowPlan = state.ofType(row, plan.rows);
       if (type === 'gpu') {
         if (this.#keepGpu(row, rowPlan, cells, i)) isRoomChanged = true;
         continue;
@@ -226,7 +226,7 @@ export class StreamBase implements Unwritten, StreamTable {
   #write(row: number, item: object): void {
     this.#rows[row]! &= ~rowBits.unwritten;
     const { values } = this.state;
-    const rowPlan = this.plan.rows[this.state.typeOf(row)];
+    const rowPlan = this.state.ofType(row, this.plan.rows);
     const first = this.state.offsetOf(row);
     for (let column = 0; column < rowPlan.width; column++) {
       const at = first + column;

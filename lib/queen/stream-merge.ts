@@ -42,7 +42,7 @@ export function checkCells(base: StreamBase, cells: ChangedCells): void {
   for (let i = 0; i < cells.rowCount; i++) {
     const row = cells.row(i);
     const [begin, end] = [cells.begin(i), cells.end(i)];
-    const rowPlan = plan.rows[state.typeOf(row)];
+    const rowPlan = state.ofType(row, plan.rows);
     rowPlan.check(state.values, state.offsetOf(row), cells, begin, end, base.missingIn(row, rowPlan));
   }
 }

@@ -1,6 +1,8 @@
 import { connect } from 'node:net';
+import { gunzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
+import { memoryBus } from '../../lib/cluster/memory.js';
 import type { TokenGrant } from '../../lib/config/options.js';
 import type { Heartbeat } from '../../lib/contract/heartbeat.js';
 import { sentSchema } from '../../lib/contract/stream/codec.js';
@@ -9,6 +11,8 @@ import { helloOf } from '../../lib/contract/stream/messages.js';
 import { StreamEncoder } from '../../lib/hive/stream-encoder.js';
 import { SocketRounds } from '../../lib/http/socket-rounds.js';
 import { loadBinding } from '../../lib/native/binding.js';
+import type { HeartbeatBody } from '../../lib/queen/heartbeat-body.js';
+import type { Forwarder } from '../../lib/queen/intake.js';
 import type { ServingFigures } from '../../lib/sampling/serving.js';
 import { SimulatedHive } from '../harness/simulated-fleet.js';
 import { grants, tokens } from './build-server.js';
@@ -59,6 +63,48 @@ describe('heartbeats by a stream', () => {
       expect(create).toHaveBeenCalledTimes(1);
       await streams?.close();
       await vi.waitFor(() => expect(rounds.size).toBe(0), { timeout: 10_000 });
+    },
+  );
+
+  it.skipIf(loadBinding().binding === undefined)(
+    'that are read together are passed on as they came, whatever is read into their place afterwards (needs the addon)',
+    async () => {
+      const { take } = SocketRounds.prototype;
+      let overwritten = 0;
+      const spied = vi.spyOn(SocketRounds.prototype, 'take').mockImplementation(function (
+        this: SocketRounds,
+        socket,
+        onChunk,
+      ) {
+        return take.call(this, socket, (chunk) => {
+          const done = onChunk(chunk);
+          if (done < chunk.length) return done;
+          chunk.fill(0xff);
+          overwritten++;
+          return done;
+        });
+      });
+      onTestFinished(() => spied.mockRestore());
+      const { url, intake, registry } = await serve({ manyStreams: 0 });
+      const { send } = transportTo(url);
+      const passedOn: HeartbeatBody[] = [];
+      const publishHeartbeat: Forwarder['publishHeartbeat'] = (_heartbeat, body, acknowledged) => {
+        passedOn.push(body);
+        return acknowledged;
+      };
+      intake.forwarder = { ...memoryBus(registry), publishHeartbeat };
+      const hive = new SimulatedHive({ id: 'a', workers: 100, gpus: 8 });
+      for (let i = 0; i < 3; i++) {
+        const heartbeat = hive.nextHeartbeat();
+        const outcome = await send({ ...heartbeat, hive: { ...heartbeat.hive, labels: { turn: String(i) } } });
+        expect(outcome).toMatchObject({ kind: 'ack', reply: { accepted: true } });
+      }
+      expect(overwritten).toBeGreaterThan(0);
+      const turns = passedOn.map(({ bytes, encoding }) => {
+        const text = encoding === 'gzip' ? gunzipSync(bytes) : bytes;
+        return (JSON.parse(String(text)) as Heartbeat).hive.labels.turn;
+      });
+      expect(turns).toEqual(['0', '1', '2']);
     },
   );
 

@@ -216,29 +216,34 @@ describe.skipIf(binding === undefined)('sockets that are read in rounds (needs t
   });
 });
 
+/** Rounds that find so many chunks of a byte each, all of one socket. `onRead`: before each round. */
+function roundsOf(given: number[], onRead: () => void = () => undefined) {
+  const fake = class {
+    readonly #reads: Int32Array;
+    constructor(_: Uint8Array, reads: Int32Array) {
+      this.#reads = reads;
+    }
+    add = () => 0;
+    read(): number {
+      onRead();
+      const count = given.shift() ?? 0;
+      for (let i = 0; i < count; i++) this.#reads.set([1, i, 1], 3 * i);
+      return count;
+    }
+  };
+  const rounds = SocketRounds.create(() => ({ binding: { SocketReader: fake } as unknown as Binding }))!;
+  const socket = new Socket();
+  Object.assign(socket, { _handle: { fd: 7, readStart: () => undefined, readStop: () => undefined } });
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  return { rounds, socket };
+}
+
 describe('a round of reading', () => {
   it('is a hundredth of a second after the last, or at once where not all were read', async () => {
-    vi.useFakeTimers();
-    onTestFinished(() => void vi.useRealTimers());
-    const given = [1, 64, 64, 63, 0];
     const atMs: number[] = [];
-    const fake = class {
-      readonly #reads: Int32Array;
-      constructor(_: Uint8Array, reads: Int32Array) {
-        this.#reads = reads;
-      }
-      add = () => 0;
-      read(): number {
-        atMs.push(Date.now() - beganAt);
-        const count = given.shift() ?? 0;
-        for (let i = 0; i < count; i++) this.#reads.set([1, i, 1], 3 * i);
-        return count;
-      }
-    };
+    const { rounds, socket } = roundsOf([1, 64, 64, 63, 0], () => atMs.push(Date.now() - beganAt));
     const beganAt = Date.now();
-    const rounds = SocketRounds.create(() => ({ binding: { SocketReader: fake } as unknown as Binding }))!;
-    const socket = new Socket();
-    Object.assign(socket, { _handle: { fd: 7, readStart: () => undefined, readStop: () => undefined } });
     let chunks = 0;
     const onChunk = ({ length }: Buffer) => {
       chunks += length;
@@ -253,6 +258,29 @@ describe('a round of reading', () => {
     socket.emit('close');
     await vi.advanceTimersByTimeAsync(100);
     expect(atMs).toHaveLength(7);
+  });
+
+  it('is answered as a whole: each answer in its order, once all is taken in; outside of one at once', async () => {
+    const { rounds, socket } = roundsOf([3, 1]);
+    const seen: string[] = [];
+    let count = 0;
+    rounds.take(socket, ({ length }) => {
+      const name = String(++count);
+      seen.push(`read ${name}`);
+      rounds.answer(() => {
+        seen.push(`answer ${name}`);
+        // Whoever answers may answer once more.
+        rounds.answer(() => seen.push(`after ${name}`));
+      });
+      return length;
+    });
+    rounds.answer(() => seen.push('at once'));
+    expect(seen.splice(0)).toEqual(['at once']);
+    await vi.advanceTimersByTimeAsync(15);
+    const answers = ['1', '2', '3'].flatMap((name) => [`answer ${name}`, `after ${name}`]);
+    expect(seen.splice(0)).toEqual(['read 1', 'read 2', 'read 3', ...answers]);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(seen).toEqual(['read 4', 'answer 4', 'after 4']);
   });
 });
 
