@@ -6,64 +6,101 @@ import { gpuNumbers, type RoomTable, rowBits, rowNumbers } from './room-table.js
 /** As `placementCandidates` scores a host, number by number; lower is better. */
 type Score = [number, number, number, number];
 
-/** A host that fits. `order`: of two that are scored alike the first is the better one. */
-interface Ranked {
-  readonly hive: HiveRecord;
-  readonly order: number;
-  readonly score: Score;
-}
+const scoreNumbers = 4;
 
-function compareRanked(a: Ranked, b: Ranked): number {
-  for (let i = 0; i < 4; i++) if (a.score[i] !== b.score[i]) return a.score[i]! - b.score[i]!;
-  return a.order - b.order;
-}
-
-/** The best of what it is given, up to a number: a heap whose root is the worst that is kept. */
+/**
+ * The best of the hosts that it is given, up to a number: a heap whose root is the worst that is kept. All of it is in rows of
+ * numbers, so that nothing is made for a host.
+ */
 class Best {
   readonly #most: number;
-  readonly #heap: Ranked[] = [];
+  #count = 0;
+  /** By slot: the host, its score, and the order, by which of two that are scored alike the first is the better one. */
+  readonly #hives: HiveRecord[] = [];
+  readonly #scores: Float64Array;
+  readonly #orders: Int32Array;
+  /** Slots. */
+  readonly #heap: Int32Array;
 
   constructor(most: number) {
     this.#most = most;
+    this.#scores = new Float64Array(scoreNumbers * most);
+    this.#orders = new Int32Array(most);
+    this.#heap = new Int32Array(most);
   }
 
   /** Each has a higher order than those before. Keeps a copy of the score. */
-  add(hive: HiveRecord, order: number, [unwell, second, third, fourth]: Score): void {
-    const heap = this.#heap;
-    const isFull = heap.length >= this.#most;
-    const worst = heap[0];
-    if (isFull && (worst === undefined || !isBelow(unwell, second, third, fourth, worst.score))) return;
-    const ranked: Ranked = { hive, order, score: [unwell, second, third, fourth] };
-    if (!isFull) {
-      let at = heap.push(ranked) - 1;
-      for (let parent = (at - 1) >> 1; at > 0 && compareRanked(heap[parent]!, ranked) < 0; parent = (at - 1) >> 1) {
-        heap[at] = heap[parent]!;
-        at = parent;
-      }
-      heap[at] = ranked;
-      return;
+  add(hive: HiveRecord, order: number, score: Score): void {
+    if (this.#count < this.#most) {
+      const slot = this.#count++;
+      this.#set(slot, hive, order, score);
+      this.#rise(slot);
+    } else if (this.#count > 0 && this.#isBelow(score, this.#heap[0]!)) {
+      const slot = this.#heap[0]!;
+      this.#set(slot, hive, order, score);
+      this.#sink(slot);
     }
+  }
+
+  /** The best first. Nothing may be added afterwards. */
+  inOrder(): HiveRecord[] {
+    const hives = new Array<HiveRecord>(this.#count);
+    while (this.#count > 0) {
+      const worst = this.#heap[0]!;
+      hives[--this.#count] = this.#hives[worst]!;
+      this.#sink(this.#heap[this.#count]!);
+    }
+    return hives;
+  }
+
+  #set(slot: number, hive: HiveRecord, order: number, score: Score): void {
+    this.#hives[slot] = hive;
+    this.#orders[slot] = order;
+    for (let i = 0; i < scoreNumbers; i++) this.#scores[scoreNumbers * slot + i] = score[i]!;
+  }
+
+  /** Puts the last of the heap, which is this slot, into its place. */
+  #rise(slot: number): void {
+    let at = this.#count - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!this.#isWorse(slot, this.#heap[parent]!)) break;
+      this.#heap[at] = this.#heap[parent]!;
+      at = parent;
+    }
+    this.#heap[at] = slot;
+  }
+
+  /** Puts this slot into the place of the root, and further down where others are worse. */
+  #sink(slot: number): void {
+    const heap = this.#heap;
     let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && compareRanked(heap[child + 1]!, heap[child]!) > 0) child++;
-      if (compareRanked(heap[child]!, ranked) <= 0) break;
+    for (let child = 1; child < this.#count; child = 2 * at + 1) {
+      if (child + 1 < this.#count && this.#isWorse(heap[child + 1]!, heap[child]!)) child++;
+      if (!this.#isWorse(heap[child]!, slot)) break;
       heap[at] = heap[child]!;
       at = child;
     }
-    heap[at] = ranked;
+    heap[at] = slot;
   }
 
-  inOrder(): HiveRecord[] {
-    return this.#heap.sort(compareRanked).map(({ hive }) => hive);
+  #isWorse(a: number, b: number): boolean {
+    for (let i = 0; i < scoreNumbers; i++) {
+      const one = this.#scores[scoreNumbers * a + i]!;
+      const other = this.#scores[scoreNumbers * b + i]!;
+      if (one !== other) return one > other;
+    }
+    return this.#orders[a]! > this.#orders[b]!;
   }
-}
 
-function isBelow(unwell: number, second: number, third: number, fourth: number, score: Score): boolean {
-  if (unwell !== score[0]) return unwell < score[0];
-  if (second !== score[1]) return second < score[1];
-  return third === score[2] ? fourth < score[3] : third < score[2];
+  /** A score is better than that of a slot, whatever their order. */
+  #isBelow(score: Score, slot: number): boolean {
+    for (let i = 0; i < scoreNumbers; i++) {
+      const other = this.#scores[scoreNumbers * slot + i]!;
+      if (score[i]! !== other) return score[i]! < other;
+    }
+    return false;
+  }
 }
 
 export interface Walk {
@@ -213,11 +250,15 @@ class Choice {
     const isWide = (numbers[row + rowNumbers.bits]! & rowBits.isWide) !== 0;
     const gpus = isWide ? hive.room.gpus : numbers;
     const first = isWide ? 0 : row + rowNumbers.firstGpu;
-    const named = isNamed ? hive : null;
+    const end = first + numbers[row + rowNumbers.gpus]! * gpuNumbers.count;
     const chosen = this.#chosen;
+    if (this.#asked === 1 && !isNamed) {
+      chosen[0] = this.#chooseOne(gpus, first, end);
+      return chosen[0] < 0 ? null : gpus;
+    }
+    const named = isNamed ? hive : null;
     const { vramBytes } = this.#request;
     let taken = 0;
-    const end = first + numbers[row + rowNumbers.gpus]! * gpuNumbers.count;
     for (let at = first; at < end; at += gpuNumbers.count) {
       if (gpus[at + gpuNumbers.freeBytes]! < vramBytes) continue;
       if (taken === this.#asked) {
@@ -232,15 +273,45 @@ class Choice {
     return taken === this.#asked ? gpus : null;
   }
 
+  /** Where the best of those with room begins, which most requests are about; negative: there is none. */
+  #chooseOne(gpus: ArrayLike<number>, first: number, end: number): number {
+    const { vramBytes } = this.#request;
+    const isSpread = this.#strategy === 'spread';
+    const direction = this.#strategy === 'binPack' ? 1 : -1;
+    let best = -1;
+    let [bestUnwell, bestWorkers, bestFree] = [0, 0, 0];
+    for (let at = first; at < end; at += gpuNumbers.count) {
+      const free = gpus[at + gpuNumbers.freeBytes]!;
+      if (free < vramBytes) continue;
+      const unwell = gpus[at + gpuNumbers.isUnwell]!;
+      const workers = isSpread ? gpus[at + gpuNumbers.workers]! : 0;
+      const isBetter =
+        best < 0 ||
+        (unwell === bestUnwell
+          ? workers === bestWorkers
+            ? direction * (free - bestFree) < 0
+            : workers < bestWorkers
+          : unwell < bestUnwell);
+      if (!isBetter) continue;
+      best = at;
+      bestUnwell = unwell;
+      bestWorkers = workers;
+      bestFree = free;
+    }
+    return best;
+  }
+
   /** As GPUs are compared by `placementCandidates`. */
   #compare(gpus: ArrayLike<number>, a: number, b: number, named: HiveRecord | null): number {
     const byHealth = gpus[a + gpuNumbers.isUnwell]! - gpus[b + gpuNumbers.isUnwell]!;
     if (byHealth !== 0) return byHealth;
+    if (this.#strategy === 'spread') {
+      const byWorkers = gpus[a + gpuNumbers.workers]! - gpus[b + gpuNumbers.workers]!;
+      if (byWorkers !== 0) return byWorkers;
+    }
     const byFree = gpus[a + gpuNumbers.freeBytes]! - gpus[b + gpuNumbers.freeBytes]!;
-    const byWorkers = gpus[a + gpuNumbers.workers]! - gpus[b + gpuNumbers.workers]!;
-    const byStrategy =
-      this.#strategy === 'binPack' ? byFree : this.#strategy === 'mostFree' ? -byFree : byWorkers || -byFree;
-    if (byStrategy !== 0 || named === null) return byStrategy;
+    if (byFree !== 0) return this.#strategy === 'binPack' ? byFree : -byFree;
+    if (named === null) return 0;
     return compareText(uuidOf(named, gpus, a), uuidOf(named, gpus, b));
   }
 }
