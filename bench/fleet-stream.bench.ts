@@ -4,7 +4,7 @@ import { openFilesLimit } from '../lib/util/open-files.js';
 import { Child } from './children.js';
 import { type BenchContext, type BenchRun, formatMetrics, type Metric, metric } from './metric.js';
 import type { FleetCounts } from './processes/fleet-hives.js';
-import type { QueenUse } from './queen-use.js';
+import { type QueenUse, queenFlags } from './queen-use.js';
 
 interface Case {
   readonly name: string;
@@ -61,11 +61,6 @@ function sizeOf(context: BenchContext, name: string, hives: number) {
   return { count, goal: (atMost: number) => (count === hives ? { atMost } : {}) };
 }
 
-/** As the shipped units start it. */
-const queenFlags = [
-  '--max-semi-space-size=32',
-  ...(process.env.HIVEPULSE_BENCH_NODE ?? '').split(' ').filter((word) => word !== ''),
-];
 const startQueen = (context: BenchContext, port = 0, kind: 'queen' | 'bareStream' = 'queen') =>
   Child.start<{ port: number }>(context, 'queen', [kind, 'watched', port], queenFlags);
 

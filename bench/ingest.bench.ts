@@ -1,7 +1,7 @@
 import { Child } from './children.js';
 import { type BenchContext, type BenchRun, type Metric, median, metric } from './metric.js';
 import type { LoadResult } from './processes/load.js';
-import type { QueenUse } from './queen-use.js';
+import { type QueenUse, queenFlags } from './queen-use.js';
 
 interface Case {
   readonly name: string;
@@ -21,9 +21,10 @@ const cases: readonly Case[] = [
 
 /** µs of the server's CPU per beat, one figure for each round. */
 async function server(context: BenchContext, kind: 'queen' | 'bare', { hives, workers, packing }: Case) {
-  const child = await Child.start<{ port: number }>(context, 'queen', [kind]);
+  const child = await Child.start<{ port: number }>(context, 'queen', [kind], queenFlags);
   const load = await Child.start(context, 'load', [child.first.port, hives, workers, packing]);
   return async (heartbeats: number) => {
+    await load.ask({ prepare: heartbeats });
     const before = await child.ask<QueenUse>();
     const { count: sent, bodyBytes } = await load.ask<LoadResult>({ heartbeats });
     const after = await child.ask<QueenUse>();

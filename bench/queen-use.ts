@@ -1,3 +1,6 @@
+/** Of Node, as the shipped units start a queen. */
+export const queenFlags = ['--max-semi-space-size=32'] as const;
+
 /** What `processes/queen.js` answers. */
 export interface QueenUse {
   /** CPU time of the whole process, µs. */

@@ -2,7 +2,7 @@ import { Child } from './children.js';
 import { type BenchContext, type BenchRun, type Metric, median, metric } from './metric.js';
 import type { LoadResult } from './processes/load.js';
 import type { StreamLoadResult } from './processes/stream-load.js';
-import type { QueenUse } from './queen-use.js';
+import { type QueenUse, queenFlags } from './queen-use.js';
 
 interface Case {
   readonly name: string;
@@ -21,9 +21,11 @@ export const rows = ['stream_8', 'stream_100'] as const;
 
 /** A queen of its own under this load: µs of its CPU per heartbeat. */
 async function loaded<R extends LoadResult>(context: BenchContext, load: string, args: readonly (string | number)[]) {
-  const queen = await Child.start<{ port: number }>(context, 'queen', ['queen']);
+  const queen = await Child.start<{ port: number }>(context, 'queen', ['queen'], queenFlags);
   const source = await Child.start(context, load, [queen.first.port, ...args]);
   return async (heartbeats: number) => {
+    // A queen that waits for it does something as well.
+    await source.ask({ prepare: heartbeats });
     const before = await queen.ask<QueenUse>();
     const result = await source.ask<R>({ heartbeats });
     const after = await queen.ask<QueenUse>();

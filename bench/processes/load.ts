@@ -1,6 +1,7 @@
 // Simulated hives, each on a connection of its own with one request in flight. Requests are made beforehand, so that
 // the load costs little beside what it loads; their seq and times are written into them as they go.
-// argv: port, hives, workers of each, `gzip` or `plain`. Each message `{ heartbeats }` sends that many from all of them.
+// argv: port, hives, workers of each, `gzip` or `plain`. Each message `{ heartbeats }` sends that many from all of them; those of
+// a message `{ prepare }` before it are made already.
 import { connect, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { SimulatedHive } from '../../test/harness/simulated-fleet.js';
@@ -91,8 +92,15 @@ class Connection {
 }
 
 const connections = Array.from({ length: hives }, (_, index) => new Connection(Number(portText), index));
-process.on('message', async ({ heartbeats: count }: { heartbeats: number }) => {
-  const prepared = connections.map((connection) => connection.prepare(count));
+let made: readonly (readonly Buffer[])[] | null = null;
+process.on('message', async ({ prepare, heartbeats: count = 0 }: { prepare?: number; heartbeats?: number }) => {
+  if (prepare !== undefined) {
+    made = connections.map((connection) => connection.prepare(prepare));
+    process.send?.({ ready: true });
+    return;
+  }
+  const prepared = made ?? connections.map((connection) => connection.prepare(count));
+  made = null;
   const bytes = prepared.flat().reduce((sum, body) => sum + body.length, 0);
   const from = performance.now();
   await Promise.all(connections.map((connection, i) => connection.send(prepared[i] as readonly Buffer[])));

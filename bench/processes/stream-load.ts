@@ -1,5 +1,5 @@
-// Simulated hives, each with a stream of its own. argv: port, hives, workers of each. Each message `{ heartbeats }` sends at
-// least that many from all of them, made beforehand, and waits until the queen has taken them in. A second passes between two
+// Simulated hives, each with a stream of its own. argv: port, hives, workers of each. A message `{ prepare }` makes at least
+// that many of all of them, and the next sends those, and waits until the queen has taken them in. A second passes between two
 // of one hive, so that keyframes are as many as they are in a fleet.
 import { WebSocket } from 'ws';
 import { sentSchema } from '../../lib/contract/stream/codec.js';
@@ -110,16 +110,22 @@ async function sendAll(prepared: readonly (readonly StreamMessage[])[]): Promise
 
 const hives = Array.from({ length: Number(hivesText) }, (_, index) => new Hive(index));
 await Promise.all(hives.map((hive) => hive.open()));
-process.on('message', async ({ heartbeats }: { heartbeats: number }) => {
-  const sum = (of: (hive: Hive) => number) => hives.reduce((total, hive) => total + of(hive), 0);
-  const totals = () => ({
-    sent: sum(({ sent }) => sent),
-    bytes: sum(({ bytes }) => bytes),
-    encodeMs: sum(({ encodeMs }) => encodeMs),
-  });
-  const before = totals();
-  const prepared: (readonly StreamMessage[])[] = [];
-  for (const hive of hives) prepared.push(await hive.prepare(heartbeats));
+const sum = (of: (hive: Hive) => number) => hives.reduce((total, hive) => total + of(hive), 0);
+const totals = () => ({
+  sent: sum(({ sent }) => sent),
+  bytes: sum(({ bytes }) => bytes),
+  encodeMs: sum(({ encodeMs }) => encodeMs),
+});
+let before = totals();
+let prepared: (readonly StreamMessage[])[] = [];
+process.on('message', async ({ prepare }: { prepare?: number }) => {
+  if (prepare !== undefined) {
+    before = totals();
+    prepared = [];
+    for (const hive of hives) prepared.push(await hive.prepare(prepare));
+    process.send?.({ ready: true });
+    return;
+  }
   const fromMs = performance.now();
   await sendAll(prepared);
   const after = totals();
