@@ -344,9 +344,9 @@ export class HeartbeatIntake implements StreamIntake {
   }
 
   #accept(ackEventSeq: number, intervalMs: number): IntakeOutcome {
-    const degraded = this.forwarder?.state() === 'degraded' ? { degraded: true } : {};
     const { queenId } = this.#registry;
-    return { accepted: true, ack: { accepted: true, queenId, ackEventSeq, intervalMs, ...degraded } };
+    const ack = { accepted: true, queenId, ackEventSeq, intervalMs } as const;
+    return { accepted: true, ack: this.forwarder?.state() === 'degraded' ? { ...ack, degraded: true } : ack };
   }
 
   /** A refusal that says when to come back is not the sender's fault. */
