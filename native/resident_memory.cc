@@ -58,12 +58,12 @@ void ReleaseFilePages() {
 
 }  // namespace
 
-bool ReleaseUnusedPages() {
-  return StartDetached("hive-memory", [] {
+bool ReleaseUnusedPages(bool programs) {
+  return StartDetached("hive-memory", [programs] {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
-    ReleaseFilePages();
+    if (programs) ReleaseFilePages();
   });
 }
 
