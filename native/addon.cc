@@ -44,7 +44,7 @@ Napi::Value SetTcpUserTimeout(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ReleaseUnusedPagesFromJs(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), ReleaseUnusedPages(info[0].ToBoolean()));
+  return Napi::Boolean::New(info.Env(), ReleaseUnusedPages());
 }
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {

@@ -58,12 +58,12 @@ void ReleaseFilePages() {
 
 }  // namespace
 
-bool ReleaseUnusedPages(bool programs) {
-  return StartDetached("hive-memory", [programs] {
+bool ReleaseUnusedPages() {
+  return StartDetached("hive-memory", [] {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
-    if (programs) ReleaseFilePages();
+    ReleaseFilePages();
   });
 }
 

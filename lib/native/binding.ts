@@ -142,8 +142,8 @@ export interface Binding {
   originalDescriptorLimit(): number;
   /** TCP_USER_TIMEOUT (tcp(7)) of a socket, and of those that a listening one accepts. Gives 0 or an errno. */
   setTcpUserTimeout(descriptor: number, milliseconds: number): number;
-  /** Gives back freed memory, and with `programs` their pages that are not in use. False: the system gives no thread for it. */
-  releaseUnusedPages(programs: boolean): boolean;
+  /** Gives back freed memory, and pages of programs that are not in use. False: the system gives no thread for it. */
+  releaseUnusedPages(): boolean;
   /** sysconf(_SC_CLK_TCK): the unit of start times in /proc/<pid>/stat. */
   readonly clockTicksPerSecond: number;
   readonly pageSize: number;
