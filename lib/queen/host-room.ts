@@ -35,7 +35,7 @@ class Best {
       const slot = this.#count++;
       this.#set(slot, hive, order, score);
       this.#rise(slot);
-    } else if (this.#count > 0 && this.#isBelow(score, this.#heap[0]!)) {
+    } else if (this.#isBelow(score, this.#heap[0]!)) {
       const slot = this.#heap[0]!;
       this.#set(slot, hive, order, score);
       this.#sink(slot);
@@ -44,11 +44,11 @@ class Best {
 
   /** The best first. Nothing may be added afterwards. */
   inOrder(): HiveRecord[] {
-    const hives = new Array<HiveRecord>(this.#count);
-    while (this.#count > 0) {
-      const worst = this.#heap[0]!;
-      hives[--this.#count] = this.#hives[worst]!;
-      this.#sink(this.#heap[this.#count]!);
+    const hives = [...this.#hives];
+    for (let place = hives.length - 1; place >= 0; place--) {
+      hives[place] = this.#hives[this.#heap[0]!]!;
+      this.#count = place;
+      this.#sink(this.#heap[place]!);
     }
     return hives;
   }

@@ -388,5 +388,5 @@ describe('deploy: Docker', () => {
 
 it('a benchmark of a fleet measures the queen that the units start', () => {
   expect(read('deploy/hivepulse-queen.service')).toContain(`\nEnvironment=NODE_OPTIONS=${queenOptions}\n`);
-  expect(read('bench/fleet-stream.bench.ts')).toContain(`['${queenOptions}']`);
+  expect(read('bench/queen-use.ts')).toContain(`['${queenOptions}']`);
 });

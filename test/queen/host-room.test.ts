@@ -85,6 +85,27 @@ describe('a walk over the rows of hosts', () => {
     expect(fits).toBeGreaterThan(100);
   });
 
+  it.each([
+    ['binPack', [0, 1, 2]],
+    ['mostFree', [2, 1, 0]],
+    ['spread', [0, 1, 2]],
+  ] as const)(
+    'scores a host with more GPUs than a row has by its best one, wherever that stands: %s',
+    (strategy, order) => {
+      const random = new Random(3);
+      for (const place of [0, 1, 7, 8, 11]) {
+        const given = [0, 1, 2].map((rank) => {
+          const best = { freeBytes: strategy === 'mostFree' ? 20 + rank : 1 + rank, workerCount: rank };
+          const gpus = Array.from({ length: 12 }, (_, i) => (i === place ? best : { freeBytes: 10, workerCount: 5 }));
+          return { gpus };
+        });
+        const { table } = tableOf(given, random);
+        const { best } = walkRooms(table, { vramBytes: 1, strategy }, { most: 3 }, () => expect.unreachable());
+        expect(best.map(({ hive }) => hive)).toEqual(order.map((rank) => `host-00${rank}`));
+      }
+    },
+  );
+
   it('keeps the best of many, whatever the order in which they come, and of those that are alike the first by name', () => {
     const random = new Random(11);
     for (let i = 0; i < 24; i++) {
