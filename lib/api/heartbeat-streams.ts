@@ -357,7 +357,7 @@ class Connection implements KeyframeSource {
     if (message[0] === messageTypes.keyframe) {
       this.keyframeAtMs = this.#heardAtMs;
       this.keyframeBytes = message.length;
-      // It may have to wait for its turn. A delta is taken in before this returns.
+      // It may wait for its turn, and is passed on whole. A delta is taken in before this returns.
       message = Buffer.from(message);
     }
     const outcome = this.#stream.receive(message);

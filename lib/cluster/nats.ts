@@ -5,7 +5,7 @@ import type { NatsOptions } from '../config/options.js';
 import type { Fleet, PlacementReply, PlacementRequest } from '../contract/api.js';
 import type { EventDraft } from '../contract/event-draft.js';
 import type { Heartbeat } from '../contract/heartbeat.js';
-import { maxMessageBytes, publishHeartbeat, readHeartbeatMessage } from '../nats/messages.js';
+import { maxMessageBytes, publishDelta, publishHeartbeat, readHeartbeatMessage } from '../nats/messages.js';
 import { connectionOptions, loadNats, NatsLink, type NatsPackages } from '../nats/nats-link.js';
 import {
   actSubject,
@@ -15,7 +15,6 @@ import {
   allKeyframeWishes,
   allRemovals,
   deltaOf,
-  deltaSubject,
   hiveOfToken,
   keyframeSubject,
   lastToken,
@@ -165,7 +164,7 @@ export class NatsBus implements Bus {
   publishDelta({ base, events, stream, bytes }: AcceptedDelta): number | Promise<number> {
     const { id, incarnations, workers } = base.hive;
     this.#publish((connection) => {
-      connection.publish(deltaSubject(id, stream), bytes);
+      publishDelta(connection, id, stream, bytes);
       this.#forwarded++;
     });
     const run = { id, incarnation: incarnations.current };
@@ -174,7 +173,7 @@ export class NatsBus implements Bus {
 
   /** In the order of deltas: each has a place among them. */
   publishLoads({ base, stream, bytes }: AcceptedLoads): void {
-    this.#publish((connection) => connection.publish(deltaSubject(base.hive.id, stream), bytes));
+    this.#publish((connection) => publishDelta(connection, base.hive.id, stream, bytes));
   }
 
   /** Where events are stored; null: nowhere, for now. */

@@ -10,7 +10,7 @@ import { maxDetailLength } from '../contract/limits.js';
 import { defined } from '../util/defined.js';
 import { exceededBudget } from '../util/json-budget.js';
 import type { NatsPackages } from './nats-link.js';
-import { heartbeatSubject, hiveEventSubject, hiveOfToken, isHiveEvent, lastToken } from './subjects.js';
+import { deltaSubject, heartbeatSubject, hiveEventSubject, hiveOfToken, isHiveEvent, lastToken } from './subjects.js';
 
 const text = (maxLength: number) => Type.String({ minLength: 1, maxLength });
 
@@ -86,6 +86,14 @@ export function publishHeartbeat(
     headers.set(header.schema, origin.schema);
   }
   connection.publish(heartbeatSubject(hive), bytes, encoding === null && origin === null ? {} : { headers });
+}
+
+/**
+ * What differs from the heartbeat before, or a load. `bytes` may be another message's once this returns: the client sends later.
+ * @throws where the connection is ending
+ */
+export function publishDelta(connection: NatsConnection, hive: string, stream: string, bytes: Buffer): void {
+  connection.publish(deltaSubject(hive, stream), Buffer.from(bytes));
 }
 
 /** Room for the headers of a heartbeat, of which the columns take the most. The client takes the square of their number to read them: 20,000 were 9 s. */

@@ -276,28 +276,10 @@ class Choice {
   /** Where the best of those with room begins, which most requests are about; negative: there is none. */
   #chooseOne(gpus: ArrayLike<number>, first: number, end: number): number {
     const { vramBytes } = this.#request;
-    const isSpread = this.#strategy === 'spread';
-    const direction = this.#strategy === 'binPack' ? 1 : -1;
     let best = -1;
-    let [bestUnwell, bestWorkers, bestFree] = [0, 0, 0];
-    for (let at = first; at < end; at += gpuNumbers.count) {
-      const free = gpus[at + gpuNumbers.freeBytes]!;
-      if (free < vramBytes) continue;
-      const unwell = gpus[at + gpuNumbers.isUnwell]!;
-      const workers = isSpread ? gpus[at + gpuNumbers.workers]! : 0;
-      const isBetter =
-        best < 0 ||
-        (unwell === bestUnwell
-          ? workers === bestWorkers
-            ? direction * (free - bestFree) < 0
-            : workers < bestWorkers
-          : unwell < bestUnwell);
-      if (!isBetter) continue;
-      best = at;
-      bestUnwell = unwell;
-      bestWorkers = workers;
-      bestFree = free;
-    }
+    for (let at = first; at < end; at += gpuNumbers.count)
+      if (gpus[at + gpuNumbers.freeBytes]! >= vramBytes && (best < 0 || this.#compare(gpus, at, best, null) < 0))
+        best = at;
     return best;
   }
 

@@ -72,7 +72,7 @@ export interface IntakeLimits {
   readonly refusedHeartbeatsPerSecond?: number;
 }
 
-/** A delta that was taken in, as it came. */
+/** A delta that was taken in, as it came. `bytes` are good until whoever is given it returns. */
 export interface AcceptedDelta {
   readonly base: StreamBase;
   readonly events: Heartbeat['events'];
@@ -96,9 +96,6 @@ export interface Forwarder {
   publishDelta(delta: AcceptedDelta, acknowledged: number): number | Promise<number>;
   publishLoads(loads: AcceptedLoads): void;
 }
-
-/** What a connection has read is good until the next read. */
-const kept = ({ stream, bytes }: Pick<AcceptedDelta, 'stream' | 'bytes'>) => ({ stream, bytes: Buffer.from(bytes) });
 
 /** Takes in what comes by a stream: of a hive's own connection, or from the queen that has it. */
 export interface StreamIntake {
@@ -222,7 +219,7 @@ export class HeartbeatIntake implements StreamIntake {
     this.counts.accepted++;
     const { ackEventSeq, intervalMs } = outcome;
     if (this.forwarder === null) return this.#accept(ackEventSeq, intervalMs);
-    const safe = this.forwarder.publishDelta({ base, events: change.text?.events ?? [], ...kept(delta) }, ackEventSeq);
+    const safe = this.forwarder.publishDelta({ base, events: change.text?.events ?? [], ...delta }, ackEventSeq);
     return this.#whenSafe(safe, intervalMs);
   }
 
@@ -234,7 +231,7 @@ export class HeartbeatIntake implements StreamIntake {
   ): 'rate' | 'replaced' | null {
     if (this.#overRate(base.hive.id, source) !== null) return 'rate';
     if (!this.#registry.patchLoads(base, change)) return 'replaced';
-    this.forwarder?.publishLoads({ base, ...kept(delta) });
+    this.forwarder?.publishLoads({ base, ...delta });
     return null;
   }
 

@@ -1,15 +1,16 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { explain } from '../../lib/cluster/nats-store.js';
 import { StandbyEvents } from '../../lib/cluster/standby-events.js';
 import { idPattern } from '../../lib/contract/primitives.js';
 import { sentSchema } from '../../lib/contract/stream/codec.js';
 import { ownSchema } from '../../lib/contract/stream/columns.js';
 import { rendezvousOrder } from '../../lib/hive/rendezvous.js';
-import { messageId, readHeartbeatMessage, readMessage } from '../../lib/nats/messages.js';
+import { messageId, publishDelta, readHeartbeatMessage, readMessage } from '../../lib/nats/messages.js';
 import { connectionOptions, identityAmong, versionNotes } from '../../lib/nats/nats-link.js';
 import {
   claimKey,
+  deltaSubject,
   heartbeatSubject,
   hiveEventSubject,
   hiveKey,
@@ -277,5 +278,15 @@ describe('whose certificate is taken', () => {
     [['tls://n1.example:4222'], 'localhost', 'DNS:n1.example', false],
   ])('of %j, asked for %s, with %s: %s', (servers, asked, names, taken) => {
     expect(identityAmong(servers)(asked, certificate(names)) === undefined).toBe(taken);
+  });
+});
+
+describe('a delta that is passed on', () => {
+  it('is sent as it came, whatever is read into its place afterwards', () => {
+    const publish = vi.fn();
+    const bytes = Buffer.from([2, 0, 7]);
+    publishDelta({ publish } as never, 'a', 's', bytes);
+    bytes.fill(0xff);
+    expect(publish.mock.calls).toEqual([[deltaSubject('a', 's'), Buffer.from([2, 0, 7])]]);
   });
 });

@@ -370,18 +370,6 @@ describe('changes that come by a stream', () => {
     ]);
   });
 
-  it('are passed on as they came, whatever is read into their place afterwards', () => {
-    const { intake, source } = accounts();
-    const [publishDelta, publishLoads] = [vi.fn((..._: unknown[]) => 3), vi.fn()];
-    intake.forwarder = { state: () => 'connected', publishDelta, publishLoads } as never;
-    const bytes = Buffer.from([2, 0, 7]);
-    intake.receiveChange(base, change, source, { stream: 's', bytes });
-    intake.receiveLoads(base, change, source, { stream: 's', bytes });
-    bytes.fill(0xff);
-    for (const { calls } of [publishDelta.mock, publishLoads.mock])
-      expect(calls[0]?.[0]).toMatchObject({ bytes: Buffer.from([2, 0, 7]) });
-  });
-
   it('that are loads are passed on; where they do not follow it is said why', () => {
     const { intake, source, answer } = accounts();
     expect(intake.receiveLoads(base, change, source, delta)).toBeNull();

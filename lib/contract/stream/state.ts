@@ -40,6 +40,8 @@ type Codes = readonly (ReadonlyMap<unknown, number> | null)[];
 type Write = (item: object, values: Float64Array, at: number, number: typeof numberOf, codes: Codes) => void;
 type Take = (item: object, values: Float64Array, at: number) => void;
 
+const typeNames = { head: 'head', gpu: 'gpu', worker: 'worker', held: 'held' } as const;
+
 const takes = new WeakMap<readonly Column[], Take>();
 
 /** One function for the columns of a type of row, whatever number of rows there is. Names are those that a schema may have. */
@@ -102,9 +104,7 @@ export class NumericState {
   }
 
   typeOf(row: number): RowType {
-    if (row >= this.firstHeld) return 'held';
-    if (row >= this.firstWorker) return 'worker';
-    return row >= this.firstGpu ? 'gpu' : 'head';
+    return this.ofType(row, typeNames);
   }
 
   /** What there is for rows of this type. By names that stand here: one that is looked up takes several times as long. */
